@@ -1,0 +1,16 @@
+"""A cheap estimate of token counts, for context budgets and for usage the upstream never reported.
+
+It must not load a tokenizer: it runs once for every stored item.
+"""
+
+MESSAGE_OVERHEAD = 4
+"""Tokens that a chat template adds around one message."""
+
+
+def estimate_tokens(text: str | bytes) -> int:
+    """Return an estimate: four ASCII bytes a token, one and a half UTF-8 bytes a token elsewhere."""
+    data = text.encode() if isinstance(text, str) else text
+    if data.isascii():
+        return (len(data) + 3) // 4
+    ascii_count = sum(1 for _ in filter(lambda byte: byte < 128, data))
+    return (ascii_count + 3) // 4 + ((len(data) - ascii_count) * 2 + 2) // 3

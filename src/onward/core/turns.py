@@ -1,0 +1,102 @@
+"""A turn: what any dialect asks of the engine, and what becomes of it."""
+
+from typing import Literal
+
+from msgspec import Raw, Struct
+
+from onward.core.items import Item
+from onward.core.tools import Tool, ToolChoice
+from onward.core.usage import Usage
+
+Dialect = Literal["responses", "assistants"]
+
+RunStatus = Literal[
+    "queued",
+    "in_progress",
+    "requires_action",
+    "cancelling",
+    "completed",
+    "incomplete",
+    "failed",
+    "cancelled",
+    "expired",
+]
+
+TERMINAL: frozenset[RunStatus] = frozenset({"completed", "incomplete", "failed", "cancelled", "expired"})
+
+
+class RunError(Struct, frozen=True):
+    """Why a run failed: a code of the dialects' enumerations and a sentence for people."""
+
+    code: str
+    message: str
+
+
+class AfterResponse(Struct, frozen=True, tag="response"):
+    """The turn continues the chain that ends with this response id."""
+
+    response_id: str
+
+
+class OnConversation(Struct, frozen=True, tag="conversation"):
+    """The turn runs on this conversation id (or thread id) and locks it."""
+
+    conversation_id: str
+
+
+Parent = AfterResponse | OnConversation
+
+
+class TextFormat(Struct, frozen=True):
+    """Form of the answer. `schema` is set for `json_schema`."""
+
+    kind: Literal["text", "json_object", "json_schema"] = "text"
+    name: str | None = None
+    description: str | None = None
+    schema: Raw | None = None
+    strict: bool = False
+
+
+class Sampling(Struct, frozen=True):
+    """How the model samples; None leaves the upstream's default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    top_logprobs: int | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
+
+
+class TurnRequest(Struct, frozen=True, kw_only=True):
+    """One turn. `config` is the canonical JSON of what the dialect echoes and stores once per project (instructions, tools, …);
+    `extra` the JSON of what it echoes and changes from call to call."""
+
+    dialect: Dialect
+    model: str
+    parent: Parent | None = None
+    input: tuple[Item, ...] = ()
+    instructions: str | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    parallel_tool_calls: bool = True
+    max_tool_calls: int | None = None
+    sampling: Sampling = Sampling()
+    format: TextFormat = TextFormat()
+    truncation: Literal["auto", "disabled"] = "disabled"
+    store: bool = True
+    stream: bool = False
+    background: bool = False
+    metadata: bytes = b"{}"
+    config: bytes = b"{}"
+    extra: bytes = b"{}"
+
+
+class TurnResult(Struct, frozen=True):
+    """How a turn ended."""
+
+    status: RunStatus
+    output: tuple[Item, ...]
+    usage: Usage
+    error: RunError | None = None
+    incomplete_reason: str | None = None

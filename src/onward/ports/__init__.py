@@ -1,0 +1,1 @@
+"""Protocols between the engine and its adapters. No implementation lives here."""

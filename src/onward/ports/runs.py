@@ -1,0 +1,228 @@
+"""The seam to the state of turns: runs, their items, and the contexts they continue.
+
+Every handle is scoped to one project; an unscoped query cannot be written. Items of a run enter a log by publication (DESIGN §2).
+Transactions are durable when the call returns. Lease times are the store's clock only.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from onward.core.items import Item
+from onward.core.lineage import EMPTY_HASH, Lineage
+from onward.core.turns import Dialect, Parent, RunError, RunStatus
+from onward.core.usage import Usage
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """A request for one page: `after` and `before` are public ids, which may have been deleted since."""
+
+    limit: int = 20
+    order: Literal["asc", "desc"] = "desc"
+    after: str | None = None
+    before: str | None = None
+
+
+class Base(Struct, frozen=True, kw_only=True):
+    """What a new turn continues: the lineage of its context and the facts that the engine needs without reading it.
+
+    `open_calls`: call ids of the completed tail that wait for an output. `matched`: how many leading items of the request's own
+    input are already in `lineage` (a re-sent history). `log`: the log that the run would grow, None for a new one.
+    `waiting_run`: public suffix of an Assistants run in requires_action that the parent names: outputs to it are its continuation.
+    `tokens`: sum of the token counts of the lineage; `items`: their number.
+    """
+
+    lineage: Lineage = ()
+    log: int | None = None
+    open_calls: tuple[str, ...] = ()
+    matched: int = 0
+    hash: bytes = EMPTY_HASH
+    tokens: int = 0
+    items: int = 0
+    conversation: str | None = None
+    waiting_run: str | None = None
+
+
+class NewRun(Struct, frozen=True, kw_only=True):
+    """A run to insert, already leased to `owner`. `suffix` is its identity in every dialect; times are seconds since the epoch."""
+
+    suffix: str
+    dialect: Dialect
+    status: RunStatus
+    model: str
+    base: Base
+    parent: Parent | None
+    input: Sequence[Item]
+    config: bytes
+    extra: bytes
+    metadata: bytes
+    background: bool
+    stream: bool
+    created_at: float
+    owner: str
+    lease_seconds: float = 30.0
+    expires_at: float | None = None
+
+
+class Lease(Struct, frozen=True):
+    """The right to write to a run. Every write carries the fence and fails with LeaseLost where it was raised since."""
+
+    run: int
+    fence: int
+    log: int
+
+
+class LeaseLost(Exception):
+    """Another owner has taken the run."""
+
+
+class ModelCall(Struct, frozen=True, kw_only=True):
+    """One call of a model within a run, for steps, usage and the ledger."""
+
+    ordinal: int
+    upstream: str
+    model: str
+    started_at: float
+    ended_at: float
+    finish_reason: str | None
+    usage: Usage
+    first_item: int
+    last_item: int
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """A step of a run: a message or a group of tool calls, with its range of output indexes."""
+
+    suffix: str
+    kind: Literal["message_creation", "tool_calls"]
+    status: RunStatus
+    started_at: float
+    ended_at: float | None
+    first_item: int
+    last_item: int
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    """The end of a run: its terminal status, what it produced and what it cost. `open_calls` are calls without an output.
+
+    Publication (positions, head) happens in the same transaction where dialect and status call for it.
+    """
+
+    status: RunStatus
+    output: Sequence[Item]
+    usage: Usage
+    ended_at: float
+    error: RunError | None = None
+    incomplete_reason: str | None = None
+    open_calls: tuple[str, ...] = ()
+    model_calls: Sequence[ModelCall] = ()
+    steps: Sequence[Step] = ()
+    cuts: Sequence[tuple[int, bytes]] = ()
+    context_plan: bytes | None = None
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """A run as stored, without its items. `parent_response` and `conversation` are public ids."""
+
+    key: int
+    suffix: str
+    dialect: Dialect
+    status: RunStatus
+    model: str
+    config: bytes
+    extra: bytes
+    metadata: bytes
+    created_at: float
+    completed_at: float | None
+    background: bool
+    stream: bool
+    parent_response: str | None
+    conversation: str | None
+    usage: Usage
+    error: RunError | None
+    incomplete_reason: str | None
+    lineage: Lineage
+    end: Lineage
+    """The lineage of a context that continues this run; equal to `lineage` where nothing was published."""
+
+
+class ItemPage(Struct, frozen=True):
+    """One page of items, in the order asked for."""
+
+    items: Sequence[Item]
+    has_more: bool
+
+
+class Runs(Protocol):
+    """Runs of one project."""
+
+    async def base(self, parent: Parent | None, *, input_hashes: Sequence[bytes] = ()) -> Base:
+        """Return what a turn continues. Without a parent, the longest prefix of `input_hashes` that equals a stored history is used.
+
+        Raises PreviousResponseNotFound, NotFoundError (conversation), ConversationLocked.
+        """
+        ...
+
+    async def context(self, lineage: Lineage, *, token_budget: int | None = None) -> Sequence[Item]:
+        """Return the visible items of a lineage, oldest first; with a budget, the newest ones whose token counts fit it."""
+        ...
+
+    async def contains(self, lineage: Lineage, item_ids: Sequence[str]) -> str | None:
+        """Return the first of `item_ids` that is visible in the lineage."""
+        ...
+
+    async def begin(self, new: NewRun) -> Lease:
+        """Insert the run with its input in one transaction. It claims the tip of its log, or opens a new log where that is taken.
+
+        Raises ConversationLocked where another run is active on the conversation.
+        """
+        ...
+
+    async def renew(self, lease: Lease, *, seconds: float) -> None:
+        """Extend the lease by the store's clock. Raises LeaseLost."""
+        ...
+
+    async def record(self, lease: Lease, items: Sequence[Item], *, first_index: int) -> None:
+        """Write closed output items of a run that goes on (background, hosted tool attempts, Assistants). Raises LeaseLost."""
+        ...
+
+    async def transition(self, lease: Lease, status: RunStatus) -> None:
+        """Move a run that goes on to another state (requires_action drops the lease). Raises LeaseLost."""
+        ...
+
+    async def resume(self, suffix: str, *, outputs: Sequence[Item], owner: str, lease_seconds: float) -> Lease:
+        """Append tool outputs to a run in requires_action and lease it again, in one transaction. Raises RequestError, NotFoundError."""
+        ...
+
+    async def end(self, lease: Lease, ending: Ending) -> Lineage:
+        """End the run, publish what its dialect publishes, release its claim; return the lineage of its continuation. Raises LeaseLost."""
+        ...
+
+    async def get(self, suffix: str) -> Run | None:
+        """Return the run behind a response or run id, None where it was deleted or never stored."""
+        ...
+
+    async def output(self, run: Run) -> Sequence[Item]:
+        """Return the output items of a run in order of output index."""
+        ...
+
+    async def input_page(self, run: Run, page: Page) -> ItemPage:
+        """Return a page of the items that the run was given: its context, then its own input."""
+        ...
+
+    async def delete(self, suffix: str) -> bool:
+        """Remove the handle of a run; descendants keep their context. Returns False for an unknown id."""
+        ...
+
+    async def item(self, item_id: str) -> Item | None:
+        """Resolve an item reference within the project, newest first."""
+        ...
+
+
+class Recovery(Protocol):
+    """Across projects: runs whose owner died."""
+
+    async def settle_expired(self) -> int:
+        """End runs whose lease has run out as failed (Responses, foreground) and release their claims; return how many."""
+        ...
