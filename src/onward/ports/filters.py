@@ -82,18 +82,16 @@ class _Decoder:
             raise FilterError("A filter must be an object.", path=path)
         node = cast("Mapping[str, object]", raw)
         kind = node.get("type")
-        match kind:
-            case "and" | "or":
-                return Compound(type=kind, filters=self._children(node, path, depth))
-            case "eq" | "ne" | "gt" | "gte" | "lt" | "lte":
-                return Comparison(type=kind, key=_key(node, path), value=_ordered(kind, node, path))
-            case "in" | "nin":
-                return Membership(type=kind, key=_key(node, path), value=_values(node, path))
-            case _:
-                raise FilterError(
-                    "A filter's type must be one of 'eq', 'ne', 'gt', 'gte', 'lt', 'lte', 'in', 'nin', 'and', 'or'.",
-                    path=f"{path}.type",
-                )
+        if kind in ("and", "or"):
+            return Compound(type=kind, filters=self._children(node, path, depth))
+        if kind in ("in", "nin"):
+            return Membership(type=kind, key=_key(node, path), value=_values(node, path))
+        if kind in ("eq", "ne", "gt", "gte", "lt", "lte"):
+            return Comparison(type=kind, key=_key(node, path), value=_operand(kind, node, path))
+        raise FilterError(
+            "A filter's type must be one of 'eq', 'ne', 'gt', 'gte', 'lt', 'lte', 'in', 'nin', 'and', 'or'.",
+            path=f"{path}.type",
+        )
 
     def _children(self, node: Mapping[str, object], path: str, depth: int) -> tuple[Filter, ...]:
         raw = node.get("filters")
@@ -128,7 +126,7 @@ def _scalar(raw: object, path: str) -> Scalar:
     raise FilterError("A filter's value must be a string, a number or a boolean.", path=path)
 
 
-def _ordered(kind: str, node: Mapping[str, object], path: str) -> Scalar:
+def _operand(kind: str, node: Mapping[str, object], path: str) -> Scalar:
     if "value" not in node:
         raise FilterError("A comparison filter needs 'value'.", path=f"{path}.value")
     value = _scalar(node["value"], f"{path}.value")
