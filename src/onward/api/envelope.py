@@ -1,0 +1,88 @@
+"""The outermost layer: authentication, request ids, timing headers, and one place where an error becomes a body.
+
+Written as plain ASGI because it runs for every request and every stream chunk.
+"""
+
+import logging
+import time
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from onward.api.errors import error_body, error_headers
+from onward.api.services import Authenticator
+from onward.core.errors import AuthenticationError, InternalError, OnwardError
+from onward.core.ids import new_suffix
+
+log = logging.getLogger("onward.http")
+
+OPEN_PATHS: Final = frozenset({"/health", "/", "/openapi.json"})
+
+
+class Envelope:
+    """Wraps the application; every request under it has a project in its scope."""
+
+    def __init__(self, app: ASGIApp, projects: Authenticator) -> None:
+        self._app = app
+        self._projects = projects
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = b"req_" + new_suffix().encode()
+        begun = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                elapsed = int((time.perf_counter() - started) * 1000)
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id),
+                    (b"openai-processing-ms", str(elapsed).encode()),
+                    (b"openai-version", b"2020-10-01"),
+                ]
+            await send(message)
+
+        try:
+            if scope["path"] not in OPEN_PATHS:
+                scope["onward.project"] = self._projects.authenticate(_api_key(scope))
+            await self._app(scope, receive, send_with_headers)
+        except OnwardError as error:
+            if begun:
+                raise
+            await _send_error(error, send_with_headers)
+        except Exception:
+            log.exception("unhandled error on %s %s (%s)", scope["method"], scope["path"], request_id.decode())
+            if begun:
+                raise
+            await _send_error(InternalError(), send_with_headers)
+
+
+async def _send_error(error: OnwardError, send: Send) -> None:
+    body = error_body(error)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *error_headers(error),
+    ]
+    await send({"type": "http.response.start", "status": error.http_status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _api_key(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            if scheme.lower() != "bearer":
+                raise AuthenticationError(
+                    "You didn't provide an API key. You need to provide your API key in an Authorization header using "
+                    "Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+                )
+            return token.strip()
+        if name == b"api-key":
+            return value.decode("latin-1").strip()
+    return None

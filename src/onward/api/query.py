@@ -1,0 +1,61 @@
+"""Query strings: pages, bracketed arrays and flags, with the API's limits and errors."""
+
+from typing import Final, Literal, cast
+
+from starlette.datastructures import QueryParams
+
+from onward.api.errors import invalid_value, out_of_range
+from onward.core.errors import RequestError
+from onward.ports.runs import Page
+
+DEFAULT_LIMIT: Final = 20
+
+
+def integer(query: QueryParams, name: str, default: int, *, low: int, high: int) -> int:
+    """Return an integer parameter within `low`..`high`. Raises RequestError."""
+    raw = query.get(name)
+    if raw is None or raw == "":
+        return default
+    if not raw.lstrip("-").isdigit() or not raw.isascii() or len(raw) > 18:
+        raise RequestError(
+            f"Invalid type for '{name}': expected an integer, but got a string instead.",
+            param=name,
+            code="invalid_type",
+        )
+    value = int(raw)
+    if not low <= value <= high:
+        raise out_of_range(name, value, low=low, high=high)
+    return value
+
+
+def flag(query: QueryParams, name: str, *, default: bool = False) -> bool:
+    """Return a boolean parameter. Raises RequestError."""
+    raw = query.get(name)
+    if raw is None or raw == "":
+        return default
+    if raw.lower() not in ("true", "false", "1", "0"):
+        raise invalid_value(name, raw, ("true", "false"))
+    return raw.lower() in ("true", "1")
+
+
+def array(query: QueryParams, name: str) -> tuple[str, ...]:
+    """Return an array parameter: `name=a&name=b`, `name[]=a` and `name[0]=a` mean the same."""
+    found = [*query.getlist(name), *query.getlist(f"{name}[]")]
+    prefix = f"{name}["
+    found += [value for key, value in query.multi_items() if key.startswith(prefix) and key[len(prefix) : -1].isdigit()]
+    return tuple(found)
+
+
+def page(
+    query: QueryParams, *, order: Literal["asc", "desc"] = "desc", limit: int = DEFAULT_LIMIT, maximum: int = 100
+) -> Page:
+    """Return the page that a query asks for. Raises RequestError for a limit or an order outside the contract."""
+    wanted = query.get("order") or order
+    if wanted not in ("asc", "desc"):
+        raise invalid_value("order", wanted, ("asc", "desc"))
+    return Page(
+        limit=integer(query, "limit", limit, low=1, high=maximum),
+        order=cast("Literal['asc', 'desc']", wanted),
+        after=query.get("after") or None,
+        before=query.get("before") or None,
+    )

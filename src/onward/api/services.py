@@ -1,0 +1,59 @@
+"""What the handlers are given: the engine, the stores and the settings, each behind its port, and the caller's project."""
+
+from typing import Protocol, cast
+
+from starlette.requests import Request
+
+from onward.ports.attachments import Attachments
+from onward.ports.conversations import Conversations
+from onward.ports.files import Files
+from onward.ports.hosted import Toolset
+from onward.ports.model import Models
+from onward.ports.runs import Runs
+from onward.ports.vector_stores import VectorStores
+
+
+class Project(Protocol):
+    """Everything one project owns; the only handle to its state."""
+
+    @property
+    def key(self) -> int: ...
+    @property
+    def runs(self) -> Runs: ...
+    @property
+    def conversations(self) -> Conversations: ...
+    @property
+    def files(self) -> Files: ...
+    @property
+    def vector_stores(self) -> VectorStores: ...
+    @property
+    def toolset(self) -> Toolset: ...
+    @property
+    def attachments(self) -> Attachments: ...
+
+
+class Authenticator(Protocol):
+    """Maps the caller's credentials to a project."""
+
+    def authenticate(self, key: str | None) -> Project:
+        """Return the project of an API key (None: none was sent). Raises AuthenticationError."""
+        ...
+
+
+class Services(Protocol):
+    """The composition that wiring makes."""
+
+    @property
+    def models(self) -> Models: ...
+    @property
+    def projects(self) -> Authenticator: ...
+
+
+def project_of(request: Request) -> Project:
+    """Return the project of the caller."""
+    return cast("Project", request.scope["onward.project"])
+
+
+def services_of(request: Request) -> Services:
+    """Return the composition that serves this request."""
+    return cast("Services", request.app.state.services)

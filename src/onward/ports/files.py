@@ -1,0 +1,3 @@
+"""placeholder, owned by the files work"""
+from typing import Protocol
+class Files(Protocol): ...

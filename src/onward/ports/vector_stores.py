@@ -1,0 +1,3 @@
+"""placeholder, owned by the vector stores work"""
+from typing import Protocol
+class VectorStores(Protocol): ...
