@@ -1,0 +1,1 @@
+"""Text to vectors: a packaged model in one shared child process, or an upstream's ``/embeddings``."""
