@@ -1,0 +1,1 @@
+"""State on SQLite files in one directory: no service to run, and several server processes may share it."""
