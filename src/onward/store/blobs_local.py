@@ -1,0 +1,195 @@
+"""Blobs in a directory: `<root>/<project>/<first two digits>/<sha256>`, written beside it and renamed into place.
+
+A writer's temporary file is locked for as long as its process lives, so what dead processes left can be told from
+uploads under way. Every call that touches the disk runs in a thread.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import IO, Final
+
+from onward.core.errors import PayloadTooLargeError
+from onward.core.ids import new_suffix
+from onward.ports.blobs import Blob
+
+BUFFER: Final = 1024 * 1024
+"""Bytes that gather in memory before a thread hashes and writes them."""
+LOCK_RETRY_SECONDS: Final = 0.005
+
+
+class LocalBlobs:
+    """The blobs under one directory, shared by several processes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, project: int, sha256: str) -> Path:
+        """Return where the bytes of a blob are."""
+        return self._root / str(project) / sha256[:2] / sha256
+
+    @asynccontextmanager
+    async def writer(self, project: int, *, limit: int) -> AsyncGenerator["LocalWriter"]:
+        """Open a writer; leaving the context without `publish` leaves nothing on disk."""
+        handle = await asyncio.to_thread(self._open_temporary)
+        writer = LocalWriter(self, project, handle, limit)
+        try:
+            yield writer
+        finally:
+            await asyncio.shield(asyncio.to_thread(_discard, handle))
+
+    def _open_temporary(self) -> IO[bytes]:
+        folder = self._root / "incoming"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("a") as gate:
+            fcntl.flock(gate, fcntl.LOCK_SH)
+            handle = (folder / new_suffix()).open("xb", buffering=0)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        return handle
+
+    def hold(self, project: int, sha256: str) -> AbstractAsyncContextManager[None]:
+        """Keep other tasks and processes from publishing or removing a blob of the same shard."""
+        return self._hold(project, sha256)
+
+    @asynccontextmanager
+    async def _hold(self, project: int, sha256: str) -> AsyncGenerator[None]:
+        handle = await asyncio.to_thread(self._open_shard, project, sha256)
+        try:
+            while not _try_lock(handle):  # noqa: ASYNC110 - the holder may be another process
+                await asyncio.sleep(LOCK_RETRY_SECONDS)
+            yield
+        finally:
+            handle.close()
+
+    def _open_shard(self, project: int, sha256: str) -> IO[str]:
+        folder = self.path(project, sha256).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / ".lock").open("a")
+
+    async def read(self, project: int, sha256: str, *, chunk: int = 256 * 1024) -> AsyncIterator[bytes]:
+        """Iterate over the bytes. Raises FileNotFoundError before the first chunk."""
+        handle = await asyncio.to_thread(self.path(project, sha256).open, "rb", 0)
+        try:
+            while data := await asyncio.to_thread(handle.read, chunk):
+                yield data
+        finally:
+            handle.close()
+
+    async def remove(self, project: int, sha256: str) -> bool:
+        """Remove a blob; False where there was none."""
+        return await asyncio.to_thread(_unlink, self.path(project, sha256))
+
+    async def sweep(self) -> int:
+        """Remove the temporary files of writers whose process is gone."""
+        return await asyncio.to_thread(self._sweep)
+
+    def _sweep(self) -> int:
+        folder = self._root / "incoming"
+        if not folder.is_dir():
+            return 0
+        removed = 0
+        with (folder / ".lock").open("a") as gate:
+            # A writer creates and locks its file under this gate, so an unlocked file has no writer.
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            for path in folder.iterdir():
+                if path.name == ".lock":
+                    continue
+                with suppress(FileNotFoundError), path.open("ab") as handle:
+                    if _try_lock(handle):
+                        removed += _unlink(path)
+        return removed
+
+
+class LocalWriter:
+    """Bytes of one blob on their way: hashed and written in pieces of a megabyte."""
+
+    def __init__(self, blobs: LocalBlobs, project: int, handle: IO[bytes], limit: int) -> None:
+        self._blobs = blobs
+        self._project = project
+        self._handle = handle
+        self._limit = limit
+        self._hash = hashlib.sha256()
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+        self._size = 0
+        self._blob: Blob | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._size
+
+    async def write(self, data: bytes) -> None:
+        """Append bytes. Raises PayloadTooLargeError beyond the limit."""
+        self._size += len(data)
+        if self._size > self._limit:
+            self._pending.clear()
+            raise PayloadTooLargeError(
+                f"The file is too large. The maximum size of a file is {self._limit} bytes.", param="file"
+            )
+        self._pending.append(data)
+        self._pending_size += len(data)
+        if self._pending_size >= BUFFER:
+            await asyncio.to_thread(self._flush)
+
+    def _flush(self) -> None:
+        data = b"".join(self._pending)
+        self._pending.clear()
+        self._pending_size = 0
+        self._hash.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[self._handle.write(view) :]
+
+    async def seal(self) -> Blob:
+        """Flush the bytes to disk and return their address."""
+        self._blob = await asyncio.to_thread(self._seal)
+        return self._blob
+
+    def _seal(self) -> Blob:
+        self._flush()
+        os.fsync(self._handle.fileno())
+        return Blob(self._hash.hexdigest(), self._size)
+
+    async def publish(self) -> None:
+        """Move the sealed bytes to their address."""
+        assert self._blob is not None, "publish comes after seal"
+        await asyncio.to_thread(_move, Path(self._handle.name), self._blobs.path(self._project, self._blob.sha256))
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        source.unlink()
+        return
+    source.rename(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _discard(handle: IO[bytes]) -> None:
+    _unlink(Path(handle.name))
+    handle.close()
+
+
+def _unlink(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _try_lock(handle: IO[bytes] | IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

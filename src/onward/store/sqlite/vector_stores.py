@@ -1,0 +1,339 @@
+"""Vector stores of one project in state.db. What is true stands here; the index of passages follows it.
+
+Every change that the index has to follow orders that as durable work in the same transaction, and then does it at once:
+the order only matters where this process dies between the two.
+"""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Final
+
+from onward.core import clock
+from onward.core.ids import new_id
+from onward.ports.filters import Attributes
+from onward.ports.passages import PassageIndex
+from onward.ports.runs import Page
+from onward.ports.vector_stores import (
+    Attach,
+    FileBatch,
+    LinkStatus,
+    Named,
+    NewStore,
+    StoreChange,
+    StoreFile,
+    StoreFilePage,
+    StorePage,
+    VectorStore,
+)
+from onward.store.sqlite.attaching import attach, file_key, touch
+from onward.store.sqlite.cursor import Cursor, first, scalar
+from onward.store.sqlite.database import Database
+from onward.store.sqlite.files import CLEANUP_GRACE, LIVE
+from onward.store.sqlite.pages import Place, select_page
+from onward.store.sqlite.store_rows import (
+    LINK_COLUMNS,
+    LINKS,
+    STORE_COLUMNS,
+    decode_attributes,
+    encode_attributes,
+    find_batch,
+    find_link,
+    find_store,
+    read_link,
+    read_store,
+    usable_store,
+)
+from onward.store.sqlite.work import SqliteWork
+
+SLICE: Final = 100
+"""Files attached or cancelled in one transaction, so that no turn waits long for its own."""
+TOUCH_SECONDS: Final = 1.0
+
+_INSERT = (
+    "INSERT INTO vector_stores"
+    " (project, key, id, name, description, metadata, created_at, last_active_at, expires_days)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_LIST = f"SELECT {STORE_COLUMNS} FROM vector_stores WHERE project = ? AND deleted = 0"
+_PLACE = "SELECT created_at, key FROM vector_stores WHERE project = ? AND id = ?"
+_UPDATE = (
+    "UPDATE vector_stores SET name = ?, description = ?, metadata = ?, expires_days = ?, last_active_at = ?"
+    " WHERE project = ? AND key = ?"
+)
+_DELETE = (
+    "UPDATE vector_stores SET deleted = 1, name = '', description = NULL, metadata = x'7b7d'"
+    " WHERE project = ? AND key = ?"
+)
+_BATCH = "INSERT INTO file_batches (project, key, id, store, created_at) VALUES (?, ?, ?, ?, ?)"
+_STOP = "UPDATE file_batches SET stopped = 1 WHERE project = ? AND key = ?"
+_CANCEL = (
+    "UPDATE vector_store_files SET status = 'cancelled' WHERE project = ?1 AND key IN (SELECT key FROM"
+    " vector_store_files WHERE project = ?1 AND batch = ?2 AND batch <> 0 AND deleted = 0"
+    " AND status = 'in_progress' LIMIT ?3) RETURNING key"
+)
+_LINK_PLACE = (
+    f"SELECT l.created_at, l.key FROM {LINKS} WHERE l.project = ? AND l.store = ? AND f.id = ?"
+    " ORDER BY l.key DESC LIMIT 1"
+)
+_FILES = f"SELECT {LINK_COLUMNS} FROM {LINKS} WHERE l.project = ? AND l.store = ? AND l.deleted = 0"
+_ATTRIBUTES = "UPDATE vector_store_files SET attributes = ? WHERE project = ? AND key = ?"
+_DETACH = "UPDATE vector_store_files SET deleted = 1 WHERE project = ? AND key = ? RETURNING file"
+_FILE_OF = "SELECT file FROM vector_store_files WHERE project = ? AND key = ?"
+_NAMED = (
+    f"SELECT f.id, f.filename, l.attributes FROM {LINKS} WHERE l.project = ? AND l.file = ? AND l.store = ?"
+    f" AND l.deleted = 0 AND l.status = 'completed' AND f.{LIVE.replace('(expires_at', '(f.expires_at')}"
+)
+
+
+class SqliteVectorStores:
+    """Vector stores of one project."""
+
+    def __init__(self, *, state: Database, project: int, index: PassageIndex, work: SqliteWork) -> None:
+        self._state = state
+        self._project = project
+        self._index = index
+        self._work = work
+
+    async def create(self, new: NewStore, files: Sequence[Attach] = ()) -> VectorStore:
+        """Create a store that begins with `files`. Raises NotFoundError."""
+        now = clock.now()
+
+        def insert(cursor: Cursor) -> VectorStore:
+            keys = [file_key(cursor, self._project, file.file_id) for file in files]
+            key, store_id = self._state.keys.take(cursor, "vector_stores"), new_id("vs_")
+            values = (new.name, new.description, new.metadata, now, now, new.expires_days)
+            cursor.execute(_INSERT, (self._project, key, store_id, *values))
+            for file, by in zip(keys, files, strict=True):
+                self._attach(cursor, key, file, by)
+            return find_store(cursor, self._project, store_id)
+
+        store = await self._state.write(insert)
+        self._work.notify()
+        return store
+
+    def _attach(self, cursor: Cursor, store: int, file: int, by: Attach, batch: int = 0) -> None:
+        attach(cursor, self._state, self._work, project=self._project, store=store, file=file, by=by, batch=batch)
+
+    async def get(self, store_id: str) -> VectorStore:
+        """Return a store. Raises NotFoundError."""
+        return await self._state.read(lambda cursor: find_store(cursor, self._project, store_id))
+
+    async def page(self, page: Page) -> StorePage:
+        """Return a page of stores. Raises RequestError for an unknown cursor."""
+
+        def look(cursor: Cursor) -> StorePage:
+            def place(public_id: str) -> Place | None:
+                return first(cursor, _PLACE, (self._project, public_id))
+
+            stores, has_more = select_page(
+                cursor,
+                page,
+                select=_LIST,
+                order_by=("created_at", "key"),
+                values=(self._project,),
+                find=place,
+                read=read_store,
+            )
+            return StorePage(stores, has_more)
+
+        return await self._state.read(look)
+
+    async def update(self, store_id: str, change: StoreChange) -> VectorStore:
+        """Change a store. Raises NotFoundError, RequestError."""
+
+        def alter(cursor: Cursor) -> VectorStore:
+            store = usable_store(cursor, self._project, store_id)
+            days = store.expires_days if change.expires_days is None else change.expires_days or None
+            values = (
+                store.name if change.name is None else change.name,
+                store.description if change.description is None else change.description,
+                store.metadata if change.metadata is None else change.metadata,
+                days,
+                clock.now(),
+            )
+            cursor.execute(_UPDATE, (*values, self._project, store.key))
+            return find_store(cursor, self._project, store_id)
+
+        return await self._state.write(alter)
+
+    async def delete(self, store_id: str) -> None:
+        """Delete a store; its rows and links go in slices behind it. Raises NotFoundError."""
+
+        def mark(cursor: Cursor) -> None:
+            store = find_store(cursor, self._project, store_id)
+            cursor.execute(_DELETE, (self._project, store.key))
+            self._work.enqueue(cursor, self._project, "drop_store", store=store.key)
+
+        await self._state.write(mark)
+        self._work.notify()
+
+    async def attach(self, store_id: str, file: Attach) -> StoreFile:
+        """Attach a file and order its ingestion. Raises NotFoundError, RequestError."""
+
+        def insert(cursor: Cursor) -> StoreFile:
+            store = usable_store(cursor, self._project, store_id)
+            key = file_key(cursor, self._project, file.file_id)
+            self._attach(cursor, store.key, key, file)
+            touch(cursor, self._project, store)
+            return find_link(cursor, self._project, store, file.file_id)
+
+        link = await self._state.write(insert)
+        self._work.notify()
+        return link
+
+    async def attach_batch(self, store_id: str, files: Sequence[Attach]) -> FileBatch:
+        """Attach files together, a slice a transaction, all known before. Raises NotFoundError, RequestError."""
+
+        def check(cursor: Cursor) -> tuple[VectorStore, list[int]]:
+            store = usable_store(cursor, self._project, store_id)
+            return store, [file_key(cursor, self._project, file.file_id) for file in files]
+
+        def begin(cursor: Cursor) -> tuple[int, str]:
+            key, batch_id = self._state.keys.take(cursor, "file_batches"), new_id("vsfb_")
+            cursor.execute(_BATCH, (self._project, key, batch_id, store.key, clock.now()))
+            touch(cursor, self._project, store)
+            return key, batch_id
+
+        def insert(cursor: Cursor, start: int) -> None:
+            for file, by in pairs[start : start + SLICE]:
+                self._attach(cursor, store.key, file, by, batch)
+
+        store, keys = await self._state.read(check)
+        pairs = list(zip(keys, files, strict=True))
+        batch, batch_id = await self._state.write(begin)
+        for start in range(0, len(pairs), SLICE):
+            await self._state.write(lambda cursor, start=start: insert(cursor, start))
+        self._work.notify()
+        return await self.batch(store_id, batch_id)
+
+    async def batch(self, store_id: str, batch_id: str) -> FileBatch:
+        """Return a batch. Raises NotFoundError."""
+        return await self._state.read(
+            lambda cursor: find_batch(cursor, self._project, find_store(cursor, self._project, store_id), batch_id)
+        )
+
+    async def cancel_batch(self, store_id: str, batch_id: str) -> FileBatch:
+        """Cancel what of a batch is not ingested yet. Raises NotFoundError."""
+        batch = await self.batch(store_id, batch_id)
+        if batch.counts.in_progress:
+            await self._state.write(lambda cursor: cursor.execute(_STOP, (self._project, batch.key)) and None)
+
+        def cancel(cursor: Cursor) -> int:
+            return len(list(cursor.execute(_CANCEL, (self._project, batch.key, SLICE))))
+
+        while await self._state.write(cancel) == SLICE:
+            pass
+        return await self.batch(store_id, batch_id)
+
+    async def file(self, store_id: str, file_id: str) -> StoreFile:
+        """Return a file's place in a store. Raises NotFoundError."""
+        return await self._state.read(
+            lambda cursor: find_link(cursor, self._project, find_store(cursor, self._project, store_id), file_id)
+        )
+
+    async def files(
+        self, store_id: str, page: Page, *, status: LinkStatus | None = None, batch_id: str | None = None
+    ) -> StoreFilePage:
+        """Return a page of the files of a store or batch. Raises NotFoundError, RequestError."""
+
+        def look(cursor: Cursor) -> StoreFilePage:
+            store = find_store(cursor, self._project, store_id)
+            select, values = _FILES, [self._project, store.key]
+            if batch_id is not None:
+                select += " AND l.batch = ? AND l.batch <> 0"
+                values.append(find_batch(cursor, self._project, store, batch_id).key)
+            if store.expired:
+                return StoreFilePage((), has_more=False)
+
+            def place(public_id: str) -> Place | None:
+                return first(cursor, _LINK_PLACE, (self._project, store.key, public_id))
+
+            files, has_more = select_page(
+                cursor,
+                page,
+                select=select if status is None else f"{select} AND l.status = ?",
+                order_by=("l.created_at", "l.key"),
+                values=(*values, *(() if status is None else (status,))),
+                find=place,
+                read=lambda *row: read_link(store.id, *row),
+            )
+            return StoreFilePage(files, has_more)
+
+        return await self._state.read(look)
+
+    async def set_attributes(self, store_id: str, file_id: str, attributes: Attributes) -> StoreFile:
+        """Replace the attributes of a file in a store. Raises NotFoundError, RequestError."""
+
+        def alter(cursor: Cursor) -> tuple[StoreFile, int, int, int]:
+            store = usable_store(cursor, self._project, store_id)
+            link = find_link(cursor, self._project, store, file_id)
+            cursor.execute(_ATTRIBUTES, (encode_attributes(attributes), self._project, link.key))
+            touch(cursor, self._project, store)
+            file: int = scalar(cursor, _FILE_OF, (self._project, link.key))
+            order = self._order_sync(cursor, store.key, file)
+            return find_link(cursor, self._project, store, file_id), store.key, file, order
+
+        link, store, file, order = await self._state.write(alter)
+        await self._follow(self._index.set_attributes(self._project, store, file, attributes), order)
+        return link
+
+    async def detach(self, store_id: str, file_id: str) -> None:
+        """Take a file out of a store. Raises NotFoundError."""
+
+        def remove(cursor: Cursor) -> tuple[int, int, int]:
+            store = find_store(cursor, self._project, store_id)
+            link = find_link(cursor, self._project, store, file_id)
+            file: int = scalar(cursor, _DETACH, (self._project, link.key))
+            touch(cursor, self._project, store)
+            return store.key, file, self._order_sync(cursor, store.key, file)
+
+        store, file, order = await self._state.write(remove)
+        await self._follow(self._index.unlink(self._project, store, file), order)
+
+    def _order_sync(self, cursor: Cursor, store: int, file: int) -> int:
+        return self._work.enqueue(cursor, self._project, "sync_file", store=store, file=file, delay=CLEANUP_GRACE)
+
+    async def _follow(self, change: Awaitable[bool], order: int) -> None:
+        await change
+        await self._work.discard(self._project, order)
+
+    async def text(self, store_id: str, file_id: str) -> Sequence[str]:
+        """Return the parsed text of a file in a store. Raises NotFoundError."""
+
+        def find(cursor: Cursor) -> tuple[int, int]:
+            store = find_store(cursor, self._project, store_id)
+            link = find_link(cursor, self._project, store, file_id)
+            file: int = scalar(cursor, _FILE_OF, (self._project, link.key))
+            return store.key, file
+
+        contents = await self._index.file_contents(self._project, *await self._state.read(find))
+        return [content.text for content in contents or ()]
+
+    async def open(self, store_ids: Sequence[str]) -> Sequence[int]:
+        """Return the keys of stores about to be searched. Raises NotFoundError, RequestError."""
+
+        def find(cursor: Cursor) -> list[VectorStore]:
+            return [usable_store(cursor, self._project, store_id) for store_id in dict.fromkeys(store_ids)]
+
+        stores = await self._state.read(find)
+        idle = [store for store in stores if store.last_active_at < clock.now() - TOUCH_SECONDS]
+        if idle:
+
+            def note(cursor: Cursor) -> None:
+                for store in idle:
+                    touch(cursor, self._project, store, every=TOUCH_SECONDS)
+
+            await self._state.write(note)
+        return [store.key for store in stores]
+
+    async def names(self, places: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], Named]:
+        """Return how the files at (store key, file key) are shown."""
+
+        def look(cursor: Cursor) -> dict[tuple[int, int], Named]:
+            found: dict[tuple[int, int], Named] = {}
+            for store, file in dict.fromkeys(places):
+                row = first(cursor, _NAMED, (self._project, file, store, clock.now()))
+                if row is not None:
+                    found[store, file] = Named(row[0], row[1], decode_attributes(row[2]))
+            return found
+
+        return await self._state.read(look)
