@@ -1,6 +1,6 @@
 """Query strings: pages, bracketed arrays and flags, with the API's limits and errors."""
 
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 from starlette.datastructures import QueryParams
 
@@ -55,7 +55,7 @@ def page(
         raise invalid_value("order", wanted, ("asc", "desc"))
     return Page(
         limit=integer(query, "limit", limit, low=1, high=maximum),
-        order=cast("Literal['asc', 'desc']", wanted),
+        order=wanted,
         after=query.get("after") or None,
         before=query.get("before") or None,
     )

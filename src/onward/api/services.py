@@ -1,9 +1,10 @@
-"""What the handlers are given: the engine, the stores and the settings, each behind its port, and the caller's project."""
+"""What the handlers are given: the engine and the stores, each behind its port, and the caller's project."""
 
 from typing import Protocol, cast
 
 from starlette.requests import Request
 
+from onward.engine.engine import Engine
 from onward.ports.attachments import Attachments
 from onward.ports.conversations import Conversations
 from onward.ports.files import Files
@@ -47,6 +48,12 @@ class Services(Protocol):
     def models(self) -> Models: ...
     @property
     def projects(self) -> Authenticator: ...
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def disconnect_grace(self) -> float | None:
+        """Seconds that a foreground turn goes on after its client went away; None lets it run to its end."""
+        ...
 
 
 def project_of(request: Request) -> Project:

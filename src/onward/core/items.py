@@ -1,7 +1,7 @@
 """The item: an immutable atom of a conversation, in the encoding that every dialect converts from and to.
 
-The stored encoding of an item is one JSON object in the shape of a Responses item, because that shape is a superset of what the
-other dialects can express. What a client sent is kept byte for byte (plus id and status), so unknown types and fields survive.
+The stored encoding of an item is one JSON object in the shape of a Responses item, because that shape is a superset of
+what the other dialects can express. What a client sent is kept (plus id and status): unknown types and fields survive.
 This module must not know rows, wire envelopes or model protocols.
 """
 

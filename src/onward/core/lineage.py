@@ -9,7 +9,7 @@ from msgspec import Struct
 from onward.core.items import Item, read_message
 
 
-class Segment(Struct, frozen=True):
+class Segment(Struct, frozen=True, array_like=True):
     """Entries of `log` at positions <= `upto`, as they were visible at `version` of that log."""
 
     log: int
@@ -24,13 +24,15 @@ EMPTY_HASH: Final = b"\x00" * 16
 _canonical = msgspec.json.Encoder(order="deterministic").encode
 _fields = msgspec.json.Decoder(dict[str, object]).decode
 _VOLATILE: Final = ("id", "status", "created_by", "phase")
+_GATED: Final = {"file_search_call": "results", "code_interpreter_call": "outputs"}
+"""Fields that an answer shows only on request (`include`), so that a client often cannot send them back."""
 
 
 def extend_hash(previous: bytes, item: Item) -> bytes:
     """Return the 16-byte hash of a history that goes on with `item`.
 
-    Two forms of one message hash alike: an answer as it was stored, as the client re-sends it, and as an easy message with a string;
-    ids, statuses and annotations do not count.
+    Two forms of one message hash alike: an answer as it was stored, as the client re-sends it, and as an easy message
+    with a string; ids, statuses, annotations and absent (null) fields do not count.
     """
     return blake2b(_canonical_item(item), key=previous, digest_size=16).digest()
 
@@ -41,9 +43,9 @@ def _canonical_item(item: Item) -> bytes:
         content = message.content
         if isinstance(content, str):
             return _canonical((message.role, content))
-        if all(part.text is not None for part in content):
+        if content and all(part.text is not None for part in content):
             return _canonical((message.role, "\n".join(part.text or "" for part in content)))
-    fields = _fields(item.body)
-    for name in _VOLATILE:
+    fields = {name: value for name, value in _fields(item.body).items() if value is not None}
+    for name in (*_VOLATILE, _GATED.get(item.type, "id")):
         fields.pop(name, None)
     return _canonical(fields)

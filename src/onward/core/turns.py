@@ -69,13 +69,15 @@ class Sampling(Struct, frozen=True):
 
 
 class TurnRequest(Struct, frozen=True, kw_only=True):
-    """One turn. `config` is the canonical JSON of what the dialect echoes and stores once per project (instructions, tools, …);
-    `extra` the JSON of what it echoes and changes from call to call."""
+    """One turn. `config` is the canonical JSON of what the dialect echoes and what is stored once per project
+    (instructions, tools, …); `extra` the JSON of what it echoes and what changes from call to call."""
 
     dialect: Dialect
     model: str
     parent: Parent | None = None
     input: tuple[Item, ...] = ()
+    named_ids: frozenset[str] = frozenset()
+    """Ids in `input` that the client gave; the others are fresh."""
     instructions: str | None = None
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()

@@ -1,0 +1,132 @@
+"""`/v1/conversations`: eight operations over named logs."""
+
+from collections.abc import Sequence
+
+from msgspec import Raw
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from onward.api import query
+from onward.api.body import read_json
+from onward.api.metadata import check_metadata
+from onward.api.reply import json_reply, list_body
+from onward.api.responses.input_items import read_input
+from onward.api.responses.intake import check_include
+from onward.api.responses.items import item_view, item_views
+from onward.api.responses.wire import (
+    decode_create_conversation,
+    decode_create_items,
+    decode_update_conversation,
+)
+from onward.api.services import project_of
+from onward.core.errors import NotFoundError, RequestError
+from onward.core.items import Item, encode
+from onward.engine.pairs import check_duplicates
+from onward.ports.conversations import Conversation
+
+MAX_ITEMS = 20
+"""Items of one create or append call."""
+
+
+def _view(conversation: Conversation) -> bytes:
+    return b'{"id":%b,"object":"conversation","created_at":%d,"metadata":%b}' % (
+        encode(f"conv_{conversation.suffix}"),
+        int(conversation.created_at),
+        conversation.metadata,
+    )
+
+
+async def _read_items(request: Request, raw: Sequence[Raw]) -> list[Item]:
+    if len(raw) > MAX_ITEMS:
+        raise RequestError(
+            f"Invalid 'items': array too long. Expected an array with maximum length {MAX_ITEMS}, "
+            f"but got an array with length {len(raw)} instead.",
+            param="items",
+            code="array_above_max_length",
+        )
+    items: list[Item] = []
+    for item in read_input(raw, param="items").items:
+        if isinstance(item, Item):
+            items.append(item)
+            continue
+        found = await project_of(request).runs.item(item)
+        if found is None:
+            raise NotFoundError(f"Item with id '{item}' not found.", param="items")
+        items.append(found)
+    check_duplicates(items)
+    return items
+
+
+async def create(request: Request) -> Response:
+    """`POST /v1/conversations`."""
+    body = await read_json(request, decode_create_conversation)
+    metadata = check_metadata(body.metadata)
+    items = await _read_items(request, body.items or ())
+    return json_reply(_view(await project_of(request).conversations.create(metadata=metadata, items=items)))
+
+
+async def retrieve(request: Request) -> Response:
+    """`GET /v1/conversations/{conversation_id}`."""
+    return json_reply(_view(await project_of(request).conversations.get(request.path_params["conversation_id"])))
+
+
+async def update(request: Request) -> Response:
+    """`POST /v1/conversations/{conversation_id}`."""
+    body = await read_json(request, decode_update_conversation)
+    conversations = project_of(request).conversations
+    metadata = check_metadata(body.metadata)
+    return json_reply(_view(await conversations.update(request.path_params["conversation_id"], metadata=metadata)))
+
+
+async def delete(request: Request) -> Response:
+    """`DELETE /v1/conversations/{conversation_id}`."""
+    conversation_id = request.path_params["conversation_id"]
+    await project_of(request).conversations.delete(conversation_id)
+    return json_reply({"id": conversation_id, "object": "conversation.deleted", "deleted": True})
+
+
+async def list_items(request: Request) -> Response:
+    """`GET /v1/conversations/{conversation_id}/items`."""
+    include = check_include(query.array(request.query_params, "include"))
+    page = query.page(request.query_params)
+    found = await project_of(request).conversations.page(request.path_params["conversation_id"], page)
+    views = item_views(found.items, include)
+    return json_reply(list_body(views, [item.id for item in found.items], has_more=found.has_more))
+
+
+async def create_items(request: Request) -> Response:
+    """`POST /v1/conversations/{conversation_id}/items`: the items created, as a list."""
+    include = check_include(query.array(request.query_params, "include"))
+    body = await read_json(request, decode_create_items)
+    items = await _read_items(request, body.items)
+    await project_of(request).conversations.append(request.path_params["conversation_id"], items)
+    return json_reply(list_body(item_views(items, include), [item.id for item in items], has_more=False))
+
+
+async def retrieve_item(request: Request) -> Response:
+    """`GET /v1/conversations/{conversation_id}/items/{item_id}`."""
+    include = check_include(query.array(request.query_params, "include"))
+    path = request.path_params
+    item = await project_of(request).conversations.item(path["conversation_id"], path["item_id"])
+    return json_reply(item_view(item, include))
+
+
+async def delete_item(request: Request) -> Response:
+    """`DELETE /v1/conversations/{conversation_id}/items/{item_id}`: answers with the conversation."""
+    path = request.path_params
+    return json_reply(_view(await project_of(request).conversations.remove(path["conversation_id"], path["item_id"])))
+
+
+_ONE = "/v1/conversations/{conversation_id}"
+
+routes: list[BaseRoute] = [
+    Route("/v1/conversations", create, methods=["POST"]),
+    Route(_ONE, retrieve, methods=["GET"]),
+    Route(_ONE, update, methods=["POST"]),
+    Route(_ONE, delete, methods=["DELETE"]),
+    Route(f"{_ONE}/items", list_items, methods=["GET"]),
+    Route(f"{_ONE}/items", create_items, methods=["POST"]),
+    Route(f"{_ONE}/items/{{item_id}}", retrieve_item, methods=["GET"]),
+    Route(f"{_ONE}/items/{{item_id}}", delete_item, methods=["DELETE"]),
+]

@@ -1,0 +1,179 @@
+"""The body of a create call becomes a turn: limits checked, defaults filled in, references resolved."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from onward.api.errors import invalid_value, out_of_range
+from onward.api.metadata import check_metadata
+from onward.api.responses.echo import render_config, render_extra
+from onward.api.responses.input_items import Supplied, read_input
+from onward.api.responses.tools import Tools, read_tool_choice, read_tools
+from onward.api.responses.wire import ConversationRef, CreateResponse, FormatField
+from onward.core.errors import RequestError
+from onward.core.items import Item
+from onward.core.tools import ToolChoice
+from onward.core.turns import AfterResponse, OnConversation, Parent, Sampling, TextFormat, TurnRequest
+from onward.ports.runs import Runs
+
+INCLUDABLE: Final = (
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+)
+EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+NO_TOOLS: Final = Tools((), b"[]")
+
+
+class Intake(Struct, frozen=True):
+    """A turn, and what only the rendering of its answer needs."""
+
+    turn: TurnRequest
+    include: frozenset[str]
+    obfuscate: bool
+
+
+async def read_turn(body: CreateResponse, runs: Runs, *, default_model: str) -> Intake:
+    """Return the turn that a body asks for. Raises RequestError."""
+    _check_unsupported(body)
+    include = check_include(body.include or ())
+    parent = _parent(body)
+    _check_ranges(body)
+    supplied = read_input(body.input) if body.input is not None else Supplied((), frozenset())
+    tools = read_tools(_bytes(body.tools)) if _given(body.tools) else NO_TOOLS
+    choice = read_tool_choice(_bytes(body.tool_choice)) if _given(body.tool_choice) else ToolChoice()
+    model = body.model or default_model
+    text_format = _format(body.text.format if body.text else None)
+    turn = TurnRequest(
+        dialect="responses",
+        model=model,
+        parent=parent,
+        input=await _resolve(supplied.items, runs),
+        named_ids=supplied.named,
+        instructions=body.instructions,
+        tools=tools.tools,
+        tool_choice=choice,
+        parallel_tool_calls=body.parallel_tool_calls is not False,
+        max_tool_calls=body.max_tool_calls,
+        sampling=Sampling(
+            temperature=body.temperature,
+            top_p=body.top_p,
+            max_output_tokens=body.max_output_tokens,
+            top_logprobs=body.top_logprobs,
+            reasoning_effort=body.reasoning.effort if body.reasoning else None,
+            verbosity=body.text.verbosity if body.text else None,
+        ),
+        format=text_format,
+        truncation=body.truncation or "disabled",
+        store=body.store is not False,
+        stream=body.stream is True,
+        metadata=check_metadata(body.metadata),
+        config=render_config(body, tools.echo),
+        extra=render_extra(body),
+    )
+    obfuscate = body.stream_options is None or body.stream_options.include_obfuscation is not False
+    return Intake(turn, include, obfuscate)
+
+
+def check_include(values: Sequence[str]) -> frozenset[str]:
+    """Return the values of `include`. Raises RequestError for one outside the contract."""
+    for index, value in enumerate(values):
+        if value not in INCLUDABLE:
+            raise invalid_value(f"include[{index}]", value, INCLUDABLE)
+    return frozenset(values)
+
+
+def _given(raw: msgspec.Raw | None) -> bool:
+    return _bytes(raw) != b"null"
+
+
+def _bytes(raw: msgspec.Raw | None) -> bytes:
+    return bytes(raw) if raw is not None else b"null"
+
+
+def _check_unsupported(body: CreateResponse) -> None:
+    for name, given in (("background", body.background is True), ("prompt", _given(body.prompt))):
+        if given:
+            raise RequestError(
+                f"'{name}' is not supported by this version of Onward.", param=name, code="unsupported_parameter"
+            )
+
+
+def _parent(body: CreateResponse) -> Parent | None:
+    conversation = body.conversation.id if isinstance(body.conversation, ConversationRef) else body.conversation
+    if conversation and body.previous_response_id:
+        raise RequestError(
+            "Mutually exclusive parameters: 'conversation' and 'previous_response_id'. Ensure you are only providing "
+            "one of: 'previous_response_id' or 'conversation'.",
+            code="mutually_exclusive_parameters",
+        )
+    if conversation:
+        if body.store is False:
+            raise RequestError(
+                "'conversation' needs 'store' to be true: its items are kept.", param="store", code="invalid_value"
+            )
+        return OnConversation(conversation)
+    return AfterResponse(body.previous_response_id) if body.previous_response_id else None
+
+
+def _check_ranges(body: CreateResponse) -> None:
+    limits: tuple[tuple[str, float | None, float | None, float | None], ...] = (
+        ("temperature", body.temperature, 0, 2),
+        ("top_p", body.top_p, 0, 1),
+        ("top_logprobs", body.top_logprobs, 0, 20),
+        ("max_output_tokens", body.max_output_tokens, 16, None),
+        ("max_tool_calls", body.max_tool_calls, 0, None),
+    )
+    for name, value, low, high in limits:
+        if value is not None and not (low or 0) <= value <= (math.inf if high is None else high):
+            raise out_of_range(name, value, low=low, high=high)
+    effort = body.reasoning.effort if body.reasoning else None
+    if effort is not None and effort not in EFFORTS:
+        raise invalid_value("reasoning.effort", effort, EFFORTS)
+    verbosity = body.text.verbosity if body.text else None
+    if verbosity is not None and verbosity not in ("low", "medium", "high"):
+        raise invalid_value("text.verbosity", verbosity, ("low", "medium", "high"))
+
+
+def _format(field: FormatField | None) -> TextFormat:
+    if field is None or field.type == "text":
+        return TextFormat()
+    if field.type == "json_object":
+        return TextFormat("json_object")
+    if field.type != "json_schema":
+        raise invalid_value("text.format.type", field.type, ("text", "json_object", "json_schema"))
+    for name, value in (("name", field.name), ("schema", field.schema)):
+        if value is None:
+            raise RequestError(
+                f"Missing required parameter: 'text.format.{name}'.",
+                param=f"text.format.{name}",
+                code="missing_required_parameter",
+            )
+    if not bytes(field.schema or b"").lstrip().startswith(b"{"):
+        raise RequestError(
+            "Invalid type for 'text.format.schema': expected an object.",
+            param="text.format.schema",
+            code="invalid_type",
+        )
+    return TextFormat("json_schema", field.name, field.description, field.schema, field.strict is True)
+
+
+async def _resolve(items: Sequence[Item | str], runs: Runs) -> tuple[Item, ...]:
+    resolved: list[Item] = []
+    for item in items:
+        if isinstance(item, Item):
+            resolved.append(item)
+            continue
+        found = await runs.item(item)
+        if found is None:
+            raise RequestError(f"Item with id '{item}' not found.", param="input", http_status=404)
+        resolved.append(found)
+    return tuple(resolved)

@@ -1,0 +1,151 @@
+"""`/v1/responses`: create, retrieve, delete, input items. HTTP only; meaning lives in intake, view and stream."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from onward.api import query
+from onward.api.body import read_json
+from onward.api.reply import json_reply, list_body
+from onward.api.responses.intake import Intake, check_include, read_turn
+from onward.api.responses.items import item_views
+from onward.api.responses.stream import ResponseStream
+from onward.api.responses.view import Outcome, head_of_run, head_of_turn, render_response
+from onward.api.responses.wire import decode_create
+from onward.api.services import Project, project_of, services_of
+from onward.api.sse import EventStream, Write, run_attached
+from onward.core.clock import now
+from onward.core.errors import NotFoundError, RequestError
+from onward.core.events import Event
+from onward.core.ids import new_suffix, suffix_of
+from onward.engine.engine import Engine
+from onward.ports.runs import Run
+
+
+async def create(request: Request) -> Response:
+    """`POST /v1/responses`."""
+    body = await read_json(request, decode_create)
+    services = services_of(request)
+    project = project_of(request)
+    default = body.model or (await services.models.resolve(None)).name
+    intake = await read_turn(body, project.runs, default_model=default)
+    grace = _grace(request)
+    if intake.turn.stream:
+        return EventStream(_streamed(services.engine, project, intake), grace=grace)
+    return await _answered(request, services.engine, project, intake, grace)
+
+
+def _grace(request: Request) -> float | None:
+    wish = request.headers.get("onward-on-disconnect")
+    if wish is None:
+        return services_of(request).disconnect_grace
+    if wish not in ("continue", "cancel"):
+        raise RequestError(
+            "Invalid value for the header 'Onward-On-Disconnect'. Supported values are: 'continue' and 'cancel'."
+        )
+    return None if wish == "continue" else 0.0
+
+
+def _streamed(engine: Engine, project: Project, intake: Intake) -> Callable[[Write], Awaitable[None]]:
+    suffix, created_at = new_suffix(), now()
+    head = head_of_turn(intake.turn, response_id=f"resp_{suffix}", created_at=created_at)
+    fold = ResponseStream(head, include=intake.include, obfuscate=intake.obfuscate)
+
+    async def produce(write: Write) -> None:
+        async def emit(events: Sequence[Event]) -> None:
+            if frames := fold.frames(events):
+                await write(frames)
+
+        await engine.run(project, intake.turn, suffix=suffix, created_at=created_at, emit=emit)
+
+    return produce
+
+
+async def _ignore(_events: Sequence[Event]) -> None:
+    return None
+
+
+async def _answered(
+    request: Request, engine: Engine, project: Project, intake: Intake, grace: float | None
+) -> Response:
+    suffix, created_at = new_suffix(), now()
+    head = head_of_turn(intake.turn, response_id=f"resp_{suffix}", created_at=created_at)
+    answers: list[bytes] = []
+
+    async def work() -> None:
+        result = await engine.run(project, intake.turn, suffix=suffix, created_at=created_at, emit=_ignore)
+        outcome = Outcome(
+            status=result.status,
+            output=result.output,
+            usage=result.usage,
+            error=result.error,
+            incomplete_reason=result.incomplete_reason,
+            completed_at=now() if result.status == "completed" else None,
+        )
+        answers.append(render_response(head, outcome, intake.include))
+
+    await run_attached(work(), request.receive, grace=grace)
+    return json_reply(answers[0]) if answers else Response(status_code=499)
+
+
+async def _stored(request: Request) -> Run:
+    response_id = request.path_params["response_id"]
+    run = await project_of(request).runs.get(suffix_of(response_id)) if response_id.startswith("resp_") else None
+    if run is None:
+        raise NotFoundError(f"Response with id '{response_id}' not found.")
+    return run
+
+
+async def retrieve(request: Request) -> Response:
+    """`GET /v1/responses/{response_id}`."""
+    include = check_include(query.array(request.query_params, "include"))
+    run = await _stored(request)
+    if query.flag(request.query_params, "stream"):
+        raise RequestError(
+            "Streams of stored responses are not supported by this version of Onward.",
+            param="stream",
+            code="unsupported_parameter",
+        )
+    outcome = Outcome(
+        status=run.status,
+        output=await project_of(request).runs.output(run),
+        usage=run.usage if run.completed_at is not None else None,
+        error=run.error,
+        incomplete_reason=run.incomplete_reason,
+        completed_at=run.completed_at if run.status == "completed" else None,
+    )
+    return json_reply(render_response(head_of_run(run), outcome, include))
+
+
+async def delete(request: Request) -> Response:
+    """`DELETE /v1/responses/{response_id}`: the handle goes, descendants keep their context."""
+    run = await _stored(request)
+    await project_of(request).runs.delete(run.suffix)
+    return json_reply({"id": f"resp_{run.suffix}", "object": "response", "deleted": True})
+
+
+async def cancel(request: Request) -> Response:
+    """`POST /v1/responses/{response_id}/cancel`: only background responses can be cancelled by it."""
+    await _stored(request)
+    raise RequestError("Cannot cancel a synchronous response.")
+
+
+async def input_items(request: Request) -> Response:
+    """`GET /v1/responses/{response_id}/input_items`: everything the response was given, its context first."""
+    include = check_include(query.array(request.query_params, "include"))
+    page = query.page(request.query_params)
+    run = await _stored(request)
+    found = await project_of(request).runs.input_page(run, page)
+    views = item_views(found.items, include)
+    return json_reply(list_body(views, [item.id for item in found.items], has_more=found.has_more))
+
+
+routes: list[BaseRoute] = [
+    Route("/v1/responses", create, methods=["POST"]),
+    Route("/v1/responses/{response_id}", retrieve, methods=["GET"]),
+    Route("/v1/responses/{response_id}", delete, methods=["DELETE"]),
+    Route("/v1/responses/{response_id}/cancel", cancel, methods=["POST"]),
+    Route("/v1/responses/{response_id}/input_items", input_items, methods=["GET"]),
+]

@@ -1,0 +1,227 @@
+"""Tools and their choice on the wire: normalised for the echo, and as core tools for the engine.
+
+Normalising is cached by the bytes sent, because clients repeat one tool list with every turn.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Final, cast
+
+import msgspec
+from msgspec import Raw, Struct
+
+from onward.api.errors import invalid_value, missing_parameter, out_of_range
+from onward.core.errors import RequestError
+from onward.core.items import encode
+from onward.core.tools import FileSearchTool, FunctionTool, HostedTool, RankingOptions, Tool, ToolChoice
+from onward.ports.filters import FilterError, decode_filter
+
+Fields = dict[str, object]
+
+HOSTED_CHOICES: Final = (
+    "file_search",
+    "web_search",
+    "web_search_preview",
+    "computer_use_preview",
+    "code_interpreter",
+    "image_generation",
+    "mcp",
+    "shell",
+    "apply_patch",
+)
+MAX_TOOLS: Final = 1024
+
+_decode_list = msgspec.json.Decoder(list[Fields]).decode
+_decode_any = msgspec.json.Decoder(str | Fields).decode
+
+
+class Tools(Struct, frozen=True):
+    """Tools for the engine and their normalised JSON for the echo."""
+
+    tools: tuple[Tool, ...]
+    echo: bytes
+
+
+@lru_cache(maxsize=256)
+def read_tools(raw: bytes) -> Tools:
+    """Return the tools of a request. Raises RequestError with the path of what is wrong."""
+    try:
+        fields = _decode_list(raw)
+    except msgspec.ValidationError as error:
+        raise RequestError(
+            "Invalid type for 'tools': expected an array of objects.", param="tools", code="invalid_type"
+        ) from error
+    if len(fields) > MAX_TOOLS:
+        raise RequestError(f"Invalid 'tools': at most {MAX_TOOLS} tools are allowed.", param="tools")
+    pairs = [_read_tool(tool, f"tools[{index}]") for index, tool in enumerate(fields)]
+    return Tools(tuple(tool for tool, _ in pairs), encode([echo for _, echo in pairs]))
+
+
+def _read_tool(fields: Fields, path: str) -> tuple[Tool, Fields]:
+    kind = fields.get("type")
+    if not isinstance(kind, str):
+        raise missing_parameter(f"{path}.type")
+    if kind == "function":
+        return _function(fields, path)
+    if kind == "file_search":
+        return _file_search(fields, path)
+    return HostedTool(kind, Raw(encode(fields))), fields
+
+
+def _function(fields: Fields, path: str) -> tuple[Tool, Fields]:
+    name = fields.get("name")
+    if name is None:
+        raise missing_parameter(f"{path}.name")
+    if not isinstance(name, str) or not 1 <= len(name) <= 128 or not name.replace("_", "a").replace("-", "a").isalnum():
+        raise RequestError(
+            f"Invalid '{path}.name': string does not match pattern. Expected a string that matches the pattern "
+            "'^[a-zA-Z0-9_-]+$'.",
+            param=f"{path}.name",
+            code="invalid_value",
+        )
+    parameters = fields.get("parameters")
+    if parameters is not None and not _is_object(parameters):
+        raise RequestError(
+            f"Invalid type for '{path}.parameters': expected an object.",
+            param=f"{path}.parameters",
+            code="invalid_type",
+        )
+    strict = fields.get("strict")
+    description = fields.get("description")
+    tool = FunctionTool(
+        name=name,
+        description=description if isinstance(description, str) else None,
+        parameters=Raw(encode(parameters)) if parameters is not None else None,
+        strict=strict is True,
+    )
+    echo: Fields = {"type": "function", "description": None, "name": name, "parameters": None, "strict": False}
+    return tool, echo | fields | {"strict": strict is True}
+
+
+def _file_search(fields: Fields, path: str) -> tuple[Tool, Fields]:
+    ids = fields.get("vector_store_ids")
+    if ids is None:
+        raise missing_parameter(f"{path}.vector_store_ids")
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in cast("list[object]", ids)):
+        raise RequestError(
+            f"Invalid type for '{path}.vector_store_ids': expected an array of strings.",
+            param=f"{path}.vector_store_ids",
+            code="invalid_type",
+        )
+    stores = tuple(cast("list[str]", ids))
+    if not stores:
+        raise RequestError(
+            f"Invalid '{path}.vector_store_ids': empty array. Expected an array with minimum length 1, "
+            "but got an empty array instead.",
+            param=f"{path}.vector_store_ids",
+            code="empty_array",
+        )
+    limit = _count(fields, path)
+    ranking = _ranking(fields.get("ranking_options"), f"{path}.ranking_options")
+    filters = fields.get("filters")
+    if filters is not None:
+        try:
+            decode_filter(filters, path=f"{path}.filters")
+        except FilterError as error:
+            raise RequestError(error.message, param=error.path, code="invalid_value") from error
+    tool = FileSearchTool(stores, limit, ranking, Raw(encode(filters)) if filters is not None else None)
+    options = {"ranker": ranking.ranker, "score_threshold": ranking.score_threshold}
+    echo: Fields = {"type": "file_search", "filters": None, "max_num_results": 20, "ranking_options": options}
+    return tool, echo | {name: value for name, value in fields.items() if value is not None}
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _count(fields: Fields, path: str) -> int | None:
+    limit = fields.get("max_num_results")
+    if limit is None:
+        return None
+    if not isinstance(limit, int) or isinstance(limit, bool):
+        where = f"{path}.max_num_results"
+        raise RequestError(f"Invalid type for '{where}': expected an integer.", param=where, code="invalid_type")
+    if not 1 <= limit <= 50:
+        raise out_of_range(f"{path}.max_num_results", limit, low=1, high=50)
+    return limit
+
+
+def _ranking(value: object, path: str) -> RankingOptions:
+    if value is None:
+        return RankingOptions()
+    if not isinstance(value, dict):
+        raise RequestError(f"Invalid type for '{path}': expected an object.", param=path, code="invalid_type")
+    options = cast("Fields", value)
+    ranker = options.get("ranker") or "auto"
+    if ranker not in ("auto", "none", "default-2024-11-15", "default_2024_08_21", "default-2024-08-21"):
+        raise invalid_value(f"{path}.ranker", ranker, ("auto", "default-2024-11-15"))
+    hybrid = options.get("hybrid_search")
+    weights = cast("Fields", hybrid) if isinstance(hybrid, dict) else {}
+    embedding = _share(weights, "embedding_weight", f"{path}.hybrid_search", high=None)
+    text = _share(weights, "text_weight", f"{path}.hybrid_search", high=None)
+    if weights and not (embedding or text):
+        raise RequestError(
+            "At least one of 'embedding_weight' and 'text_weight' must be greater than zero.",
+            param=f"{path}.hybrid_search",
+            code="invalid_value",
+        )
+    threshold = _share(options, "score_threshold", path, high=1.0)
+    return RankingOptions(str(ranker), threshold or 0.0, embedding, text)
+
+
+def _share(fields: Mapping[str, object], name: str, path: str, *, high: float | None) -> float | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RequestError(f"Invalid type for '{path}.{name}': expected a decimal.", param=f"{path}.{name}")
+    if value < 0 or (high is not None and value > high):
+        raise out_of_range(f"{path}.{name}", float(value), low=0.0, high=high)
+    return float(value)
+
+
+@lru_cache(maxsize=64)
+def read_tool_choice(raw: bytes) -> ToolChoice:
+    """Return the choice of a request, any of its nine forms. Raises RequestError."""
+    try:
+        value = _decode_any(raw)
+    except msgspec.ValidationError as error:
+        raise RequestError(
+            "Invalid type for 'tool_choice': expected a string or an object.", param="tool_choice", code="invalid_type"
+        ) from error
+    if isinstance(value, str):
+        if value not in ("none", "auto", "required"):
+            raise invalid_value("tool_choice", value, ("none", "auto", "required"))
+        return ToolChoice(value)
+    kind = value.get("type")
+    if kind == "allowed_tools":
+        return _allowed(value)
+    return ToolChoice("required", (_choice_name(value, "tool_choice"),))
+
+
+def _allowed(value: Fields) -> ToolChoice:
+    mode = value.get("mode")
+    if mode not in ("auto", "required"):
+        raise invalid_value("tool_choice.mode", mode, ("auto", "required"))
+    tools = value.get("tools")
+    if not isinstance(tools, list) or not tools:
+        raise missing_parameter("tool_choice.tools")
+    names: list[str] = []
+    for index, tool in enumerate(cast("list[object]", tools)):
+        path = f"tool_choice.tools[{index}]"
+        if not isinstance(tool, dict):
+            raise RequestError(f"Invalid type for '{path}': expected an object.", param=path, code="invalid_type")
+        names.append(_choice_name(cast("Fields", tool), path))
+    return ToolChoice(mode, tuple(names))
+
+
+def _choice_name(value: Fields, path: str) -> str:
+    kind = value.get("type")
+    if kind in ("function", "custom"):
+        name = value.get("name")
+        if not isinstance(name, str):
+            raise missing_parameter(f"{path}.name")
+        return name
+    if isinstance(kind, str) and kind in HOSTED_CHOICES:
+        return kind
+    raise invalid_value(f"{path}.type", kind, ("function", "custom", "allowed_tools", *HOSTED_CHOICES))

@@ -1,0 +1,103 @@
+"""The request of `POST /v1/responses` as it comes: types only, no meaning. Unknown fields are ignored."""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+
+class Reasoning(Struct, frozen=True):
+    """`reasoning`."""
+
+    effort: str | None = None
+    summary: str | None = None
+    generate_summary: str | None = None
+
+
+class StreamOptions(Struct, frozen=True):
+    """`stream_options`."""
+
+    include_obfuscation: bool | None = None
+
+
+class ConversationRef(Struct, frozen=True):
+    """`conversation` in its object form."""
+
+    id: str
+
+
+class FormatField(Struct, frozen=True):
+    """`text.format`, flat in this dialect."""
+
+    type: str
+    name: str | None = None
+    description: str | None = None
+    schema: Raw | None = None
+    strict: bool | None = None
+
+
+class TextField(Struct, frozen=True):
+    """`text`."""
+
+    format: FormatField | None = None
+    verbosity: str | None = None
+
+
+class CreateResponse(Struct, frozen=True):
+    """The body of a create call."""
+
+    model: str | None = None
+    input: str | list[Raw] | None = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    conversation: str | ConversationRef | None = None
+    store: bool | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    background: bool | None = None
+    include: list[str] | None = None
+    tools: Raw | None = None
+    tool_choice: Raw | None = None
+    parallel_tool_calls: bool | None = None
+    max_tool_calls: int | None = None
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_logprobs: int | None = None
+    text: TextField | None = None
+    reasoning: Reasoning | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    metadata: dict[str, object] | None = None
+    prompt: Raw | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    user: str | None = None
+
+
+decode_create = msgspec.json.Decoder(CreateResponse)
+
+
+class CreateConversation(Struct, frozen=True):
+    """The body of `POST /v1/conversations`."""
+
+    items: list[Raw] | None = None
+    metadata: dict[str, object] | None = None
+
+
+class UpdateConversation(Struct, frozen=True):
+    """The body of `POST /v1/conversations/{id}`."""
+
+    metadata: dict[str, object] | None
+
+
+class CreateItems(Struct, frozen=True):
+    """The body of `POST /v1/conversations/{id}/items`."""
+
+    items: list[Raw]
+
+
+decode_create_conversation = msgspec.json.Decoder(CreateConversation)
+decode_update_conversation = msgspec.json.Decoder(UpdateConversation)
+decode_create_items = msgspec.json.Decoder(CreateItems)

@@ -1,0 +1,89 @@
+"""Chooses what a model call reads: the rendered history, what is new, and the passages that were found for it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from onward.core import compose
+from onward.core.errors import RequestError
+from onward.core.ids import new_id
+from onward.core.items import Item, item_text
+from onward.core.tokens import estimate_tokens
+from onward.core.turns import TurnRequest
+from onward.engine.context import ContextCache, ContextKey
+from onward.engine.inline import inline_files
+from onward.engine.pairs import paired
+from onward.engine.project import TurnProject
+from onward.ports.model import Capabilities, Model
+from onward.ports.runs import Base
+
+DEFAULT_RESERVE: Final = 1024
+"""Tokens kept free for the answer where the request does not say."""
+
+KEPT_SHARE: Final = 0.75
+"""Dropping goes down to this share of the budget, so that the prefix stays the same for many turns."""
+
+
+class Assembly(Struct, frozen=True):
+    """The context of a turn. `history` can be kept under `key` once the turn is published; None where it was cut."""
+
+    history: Sequence[bytes]
+    fresh: Sequence[Item]
+    key: ContextKey | None
+    tokens: int
+
+
+async def assemble(
+    project: TurnProject, model: Model, request: TurnRequest, base: Base, supplied: Sequence[Item], cache: ContextCache
+) -> Assembly:
+    """Return what the first model call of a turn reads. Raises RequestError `context_length_exceeded`."""
+    fresh = await inline_files(supplied, project.attachments)
+    new_tokens = sum(item.tokens for item in fresh) + estimate_tokens(request.instructions or "")
+    budget = _history_budget(model.capabilities, request, new_tokens)
+    if budget is not None and base.tokens > budget:
+        if not _may_truncate(model.capabilities, request):
+            raise RequestError(
+                "Your input exceeds the context window of this model. Please adjust your input and try again.",
+                param="input",
+                code="context_length_exceeded",
+            )
+        kept = await _render(project, model, base, token_budget=int(max(budget, 0) * KEPT_SHARE))
+        return Assembly(kept, fresh, None, new_tokens + int(max(budget, 0) * KEPT_SHARE))
+    key = (project.key, f"{model.upstream}/{model.name}", base.lineage)
+    history = cache.get(key)
+    if history is None:
+        history = await _render(project, model, base, token_budget=None) if base.lineage else ()
+    return Assembly(history, fresh, key, new_tokens + base.tokens)
+
+
+def _history_budget(capabilities: Capabilities, request: TurnRequest, new_tokens: int) -> int | None:
+    window = capabilities.context_window
+    if window is None:
+        return None
+    reserve = request.sampling.max_output_tokens or DEFAULT_RESERVE
+    return window - min(reserve, window // 2) - new_tokens
+
+
+def _may_truncate(capabilities: Capabilities, request: TurnRequest) -> bool:
+    return request.truncation == "auto" or capabilities.passage_tokens is not None or capabilities.extractive
+
+
+async def _render(project: TurnProject, model: Model, base: Base, *, token_budget: int | None) -> Sequence[bytes]:
+    items = await project.runs.context(base.lineage, token_budget=token_budget)
+    readable = await inline_files(paired(items, waiting=base.open_calls), project.attachments)
+    fragment = model.render(readable)
+    return (fragment,) if fragment else ()
+
+
+async def recent_questions(project: TurnProject, base: Base, supplied: Sequence[Item]) -> list[str]:
+    """Return the texts of the last user messages, oldest first, the newest one last."""
+    earlier = await project.runs.context(base.lineage, token_budget=2000) if base.lineage else ()
+    texts = [item_text(item) for item in (*earlier, *supplied) if item.type == "message" and item.role == "user"]
+    return [text for text in texts if text.strip()][-3:]
+
+
+def with_passages(fresh: Sequence[Item], passages: str) -> Sequence[Item]:
+    """Return the items with the passages put before the last question, for one call only."""
+    question = item_text(fresh[-1])
+    return [*fresh[:-1], compose.user_message(new_id("msg_"), f"{passages}\n\n{question}")]

@@ -1,0 +1,297 @@
+"""The turn loop: model, tools, model again, until the model is done, the client has to act, or something ends it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from onward.core.clock import now
+from onward.core.errors import InternalError, OnwardError, UpstreamError
+from onward.core.events import (
+    Event,
+    ToolFinished,
+    ToolStarted,
+    TurnCompleted,
+    TurnFailed,
+    TurnIncomplete,
+    TurnStarted,
+    UsageReported,
+)
+from onward.core.ids import new_id
+from onward.core.items import Item, encode
+from onward.core.lineage import Lineage
+from onward.core.tokens import estimate_tokens
+from onward.core.tools import FileSearchTool, ToolCall
+from onward.core.turns import RunError, TurnRequest, TurnResult
+from onward.core.usage import Usage
+from onward.engine.assembly import Assembly, recent_questions, with_passages
+from onward.engine.context import ContextCache
+from onward.engine.dispatch import Dispatch, exchange, hosted_item
+from onward.engine.output import HostedCall, Output
+from onward.engine.project import TurnProject
+from onward.engine.run_state import Ended, RunState
+from onward.ports.hosted import Outcome, Passage
+from onward.ports.model import Model, ModelRequest, TextDelta
+from onward.ports.runs import Base, ModelCall
+
+log = logging.getLogger("onward.engine")
+
+MAX_MODEL_CALLS: Final = 32
+"""Model calls of one turn; a model that never stops calling tools ends here."""
+
+ANNOUNCE_SECONDS: Final = 5.0
+"""How long a stream's first event waits for the upstream's headers, so that an early fault is an HTTP error."""
+
+RUN_ERROR_CODES: Final = ("server_error", "rate_limit_exceeded", "invalid_prompt", "vector_store_timeout")
+"""Codes of faults that keep their name in `error.code` of a failed run."""
+
+
+class Turn:
+    """One turn in progress."""
+
+    def __init__(
+        self,
+        project: TurnProject,
+        request: TurnRequest,
+        model: Model,
+        dispatch: Dispatch,
+        assembly: Assembly,
+        base: Base,
+        state: RunState,
+        cache: ContextCache,
+        emit: Callable[[Sequence[Event]], Awaitable[None]],
+    ) -> None:
+        self._project = project
+        self._request = request
+        self._model = model
+        self._dispatch = dispatch
+        self._assembly = assembly
+        self._base = base
+        self._state = state
+        self._cache = cache
+        self._emit = emit
+        self._output = Output(
+            hosted=dispatch.item_type,
+            parallel_tool_calls=request.parallel_tool_calls,
+            allowance=request.max_tool_calls,
+        )
+        self._passages: list[Passage] = []
+        self._exchanges: list[bytes] = []
+        self._announced = False
+        self._announcing: asyncio.Future[None] | None = None
+
+    async def run(self) -> TurnResult:
+        """Run to the end. Raises OnwardError where it fails before anything was emitted."""
+        try:
+            await self._state.begin()
+            ended = await self._generate()
+            return await self._finish(ended)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._cancel())
+            raise
+        except OnwardError as error:
+            return await self._fail(error)
+        except Exception as error:
+            log.exception("turn failed")
+            return await self._fail(InternalError(), cause=error)
+
+    async def _generate(self) -> Ended:
+        fresh = self._assembly.fresh
+        searched = False
+        if self._searches_first():
+            fresh = await self._search_first(fresh)
+            searched = True
+            if self._model.capabilities.extractive:
+                return await self._extract(fresh)
+        rendered = self._model.render(fresh)
+        for ordinal in range(MAX_MODEL_CALLS):
+            ended = await self._call_model(rendered, ordinal, searched=searched)
+            if ended is not None:
+                return ended
+            if not self._output.hosted_calls:
+                return Ended(status="completed", usage=self._output.usage)
+            await self._run_tools()
+            if self._output.client_calls:
+                return Ended(status="completed", usage=self._output.usage)
+        raise UpstreamError(f"The model called tools {MAX_MODEL_CALLS} times without an answer.")
+
+    async def _call_model(self, rendered: bytes, ordinal: int, *, searched: bool) -> Ended | None:
+        output = self._output
+        output.begin_call()
+        request = self._model_request(rendered, first=ordinal == 0, searched=searched)
+        if request.sampling.max_output_tokens is not None and request.sampling.max_output_tokens <= 0:
+            return Ended(status="incomplete", usage=output.usage, incomplete_reason="max_output_tokens")
+        started, first_item = now(), len(output.items)
+        timer = asyncio.get_running_loop().call_later(ANNOUNCE_SECONDS, self._announce_soon)
+        try:
+            async with self._model.call(request) as batches:
+                timer.cancel()
+                await self._announce()
+                async for batch in batches:
+                    if events := output.take(batch):
+                        await self._emit(events)
+        finally:
+            timer.cancel()
+        reason = output.finish_reason
+        cut = reason in ("length", "content_filter")
+        if events := output.end_call(status="incomplete" if cut else "completed"):
+            await self._emit(events)
+        self._account(request, ordinal, started, first_item)
+        if cut:
+            why = "max_output_tokens" if reason == "length" else "content_filter"
+            return Ended(status="incomplete", usage=output.usage, incomplete_reason=why)
+        return None
+
+    def _model_request(self, rendered: bytes, *, first: bool, searched: bool) -> ModelRequest:
+        request = self._request
+        hosted = not searched and (self._output.allowance is None or self._output.allowance > 0)
+        sampling = request.sampling
+        if sampling.max_output_tokens is not None:
+            left = sampling.max_output_tokens - self._output.usage.output_tokens
+            sampling = msgspec.structs.replace(sampling, max_output_tokens=left)
+        context = [*self._assembly.history, rendered, *self._exchanges] if rendered else [*self._assembly.history]
+        return ModelRequest(
+            context=context,
+            instructions=request.instructions,
+            tools=self._dispatch.declarations(hosted=hosted),
+            tool_choice=self._dispatch.choice(first=first, hosted=hosted),
+            parallel_tool_calls=request.parallel_tool_calls,
+            format=request.format,
+            sampling=sampling,
+            stream=request.stream,
+        )
+
+    def _account(self, request: ModelRequest, ordinal: int, started: float, first_item: int) -> None:
+        usage = self._output.call_usage
+        if usage is None:
+            asked = self._assembly.tokens + sum(estimate_tokens(fragment) for fragment in self._exchanges)
+            usage = Usage(asked, (self._output.generated_characters + 3) // 4, estimated=True)
+        self._output.usage += usage
+        self._state.calls.append(
+            ModelCall(
+                ordinal=ordinal,
+                upstream=self._model.upstream,
+                model=self._model.name,
+                started_at=started,
+                ended_at=now(),
+                finish_reason=self._output.finish_reason,
+                usage=usage,
+                first_item=first_item,
+                last_item=len(self._output.items),
+            )
+        )
+
+    async def _run_tools(self) -> None:
+        await self._emit((UsageReported(self._output.usage),))
+        results: list[tuple[ToolCall, Outcome]] = []
+        for hosted in self._output.hosted_calls:
+            await self._emit((ToolStarted(hosted.index, self._dispatch.queries(hosted.call)),))
+            outcome = await self._dispatch.run(hosted.call)
+            await self._settle_tool(hosted, outcome)
+            results.append((hosted.call, outcome))
+        if not self._output.client_calls:
+            self._exchanges.append(self._model.render(exchange(results, preface=())))
+
+    async def _settle_tool(self, hosted: HostedCall, outcome: Outcome) -> None:
+        item = hosted_item(hosted.id, hosted.type, outcome)
+        closed = self._output.close_hosted(hosted, item)
+        self._passages.extend(outcome.passages)
+        if self._passages and self._request.format.kind == "text":
+            passages = tuple(self._passages)
+            self._output.new_citer = lambda: self._project.toolset.citer(passages)
+        await self._emit((ToolFinished(hosted.index, outcome.status), closed))
+
+    def _searches_first(self) -> bool:
+        capabilities = self._model.capabilities
+        if not (capabilities.forced_retrieval or capabilities.extractive) or self._request.max_tool_calls == 0:
+            return False
+        fresh = self._assembly.fresh
+        asks = bool(fresh) and fresh[-1].type == "message" and fresh[-1].role == "user"
+        return asks and self._dispatch.search_tool is not None
+
+    async def _search_first(self, fresh: Sequence[Item]) -> Sequence[Item]:
+        tool = self._dispatch.search_tool
+        assert isinstance(tool, FileSearchTool)
+        questions = await recent_questions(self._project, self._base, self._assembly.fresh)
+        call = ToolCall(new_id("call_"), "file_search", "{}")
+        hosted, opened = self._output.open_hosted("file_search_call", call)
+        await self._announce()
+        await self._emit((opened, ToolStarted(hosted.index, tuple(questions[-1:]))))
+        if self._output.allowance is not None:
+            self._output.allowance -= 1
+        outcome = await self._project.toolset.search_first(
+            tool, questions, limit=self._model.capabilities.passage_limit
+        )
+        if outcome is None:
+            body = encode({"queries": questions[-1:], "results": []})
+            await self._settle_tool(hosted, Outcome(body, ""))
+            return fresh
+        await self._settle_tool(hosted, outcome)
+        return with_passages(fresh, outcome.answer) if outcome.passages else fresh
+
+    async def _extract(self, fresh: Sequence[Item]) -> Ended:
+        questions = await recent_questions(self._project, self._base, self._assembly.fresh)
+        answer = self._project.toolset.extract(questions, self._passages)
+        for sentence in answer.splitlines(keepends=True):
+            await self._emit(self._output.take((TextDelta(sentence),)))
+        await self._emit(self._output.end_call())
+        usage = Usage(self._assembly.tokens, estimate_tokens(answer), estimated=True)
+        self._output.usage += usage
+        return Ended(status="completed", usage=self._output.usage)
+
+    def _announce_soon(self) -> None:
+        self._announcing = asyncio.ensure_future(self._emit_started())
+
+    async def _announce(self) -> None:
+        if self._announcing is not None:
+            await self._announcing
+        if not self._announced:
+            await self._emit_started()
+
+    async def _emit_started(self) -> None:
+        await self._state.begun()
+        self._announced = True
+        await self._emit((TurnStarted(now()),))
+
+    async def _finish(self, ended: Ended) -> TurnResult:
+        output = self._output.closed
+        lineage = await self._state.end(ended, output)
+        if lineage is not None:
+            self._keep_context(lineage, output)
+        if ended.status == "incomplete":
+            await self._emit((TurnIncomplete(ended.incomplete_reason or "", ended.usage),))
+        else:
+            await self._emit((TurnCompleted(ended.usage, now()),))
+        return TurnResult(ended.status, output, ended.usage, None, ended.incomplete_reason)
+
+    def _keep_context(self, lineage: Lineage, output: Sequence[Item]) -> None:
+        key = self._assembly.key
+        if key is None:
+            return
+        fragment = self._model.render([*self._assembly.fresh, *output])
+        fragments = (*self._assembly.history, fragment) if fragment else tuple(self._assembly.history)
+        self._cache.put((key[0], key[1], lineage), fragments, grown_from=key)
+
+    async def _fail(self, error: OnwardError, *, cause: Exception | None = None) -> TurnResult:
+        code = error.code if error.code in RUN_ERROR_CODES else type(error).run_code
+        ended = Ended(status="failed", usage=self._output.usage, error=RunError(code, error.message))
+        events = self._output.end_call(status="incomplete")
+        output = self._output.closed
+        if self._announcing is not None:
+            await asyncio.wait((self._announcing,))
+        await self._state.end(ended, output)
+        if not self._announced or not self._request.stream:
+            raise error from cause
+        assert ended.error is not None
+        await self._emit([*events, TurnFailed(ended.error, ended.usage)])
+        return TurnResult("failed", output, ended.usage, ended.error)
+
+    async def _cancel(self) -> None:
+        self._output.end_call(status="incomplete")
+        if self._announcing is not None:
+            self._announcing.cancel()
+        with suppress(OnwardError):
+            await self._state.end(Ended(status="cancelled", usage=self._output.usage), self._output.closed)
