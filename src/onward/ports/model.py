@@ -1,7 +1,7 @@
 """The seam to language models. An adapter knows one wire protocol; it knows no store, dialect or HTTP server of ours.
 
-Context is handed over *rendered*: the engine keeps the bytes that an adapter once made of stored items and gives them back, so that a
-turn at depth 400 renders only what is new.
+Context is handed over *rendered*: the engine keeps the bytes that an adapter once made of stored items and gives them
+back, so that a turn at depth 400 renders only what is new.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -21,8 +21,9 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 class Capabilities(Struct, frozen=True):
     """What a model can do, from its profile. `context_window` is in tokens, None where it is not known.
 
-    `tool_mode`: `native` tool calls | `constrained` decoding of a call or an answer | `salvage` calls from text | `none`.
-    `forced_retrieval`: search before the first model call (MODELS.md rule 2). `passage_limit`: passages that fit its prompt.
+    `tool_mode`: `native` tool calls | `constrained` decoding of a call or an answer | `salvage` calls from text |
+    `none`. `forced_retrieval`: search before the first model call (MODELS.md rule 2). `passage_limit`: passages that
+    fit its prompt.
     """
 
     tool_mode: Literal["native", "constrained", "salvage", "none"] = "native"
@@ -78,7 +79,8 @@ ModelEvent = TextDelta | RefusalDelta | ReasoningDelta | CallDelta | Finished | 
 
 
 class ModelRequest(Struct, frozen=True, kw_only=True):
-    """One model call. `context` holds fragments made by `Model.render`, oldest first; `instructions` goes before them."""
+    """One model call. `context` holds fragments made by `Model.render`, oldest first; `instructions` goes before
+    them."""
 
     context: Sequence[bytes]
     instructions: str | None = None
@@ -125,8 +127,8 @@ class Model(Protocol):
     def render(self, items: Sequence[Item]) -> bytes:
         """Return the fragment of `items` in the upstream's encoding; fragments may be concatenated in order.
 
-        Items of one turn's output are rendered together. An unknown item type renders as nothing. Attachments must have been
-        resolved (`needs_attachments`). Raises RequestError for content that this model cannot take.
+        Items of one turn's output are rendered together. An unknown item type renders as nothing. Attachments must
+        have been resolved (`needs_attachments`). Raises RequestError for content that this model cannot take.
         """
         ...
 
@@ -143,7 +145,8 @@ class Models(Protocol):
     """Which model serves a name."""
 
     async def resolve(self, name: str | None) -> Model:
-        """Return the model that serves `name`; aliases and the configured default apply. Raises RequestError `model_not_found`."""
+        """Return the model that serves `name`; aliases and the configured default apply. Raises RequestError
+        `model_not_found`."""
         ...
 
     async def names(self) -> Sequence[str]:
