@@ -37,7 +37,7 @@ class FileCounts(Struct, frozen=True):
 
 
 class VectorStore(Struct, frozen=True, kw_only=True):
-    """A vector store. `metadata` is a JSON object; times are seconds since the epoch; `expires_days` runs from its use."""
+    """A vector store. `metadata` is a JSON object; times are seconds since the epoch; `expires_days` follow its use."""
 
     key: int
     id: str
@@ -83,7 +83,11 @@ class Fault(Struct, frozen=True):
 
 
 class StoreFile(Struct, frozen=True, kw_only=True):
-    """A file's place in a store; `file_id` is its public id."""
+    """A file's place in a store; `file_id` is its public id.
+
+    `key` belongs to this one attachment, never to a later one of the same file: the index knows the file by it, so that
+    whatever is late about an old attachment cannot touch a new one.
+    """
 
     key: int
     file_id: str
@@ -199,8 +203,8 @@ class VectorStores(Protocol):
         """Return the keys of stores about to be searched, which counts as their use. Raises RequestError (expired)."""
         ...
 
-    async def names(self, places: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], Named]:
-        """Return how the files at (store key, file key) are shown; those that are gone since are missing."""
+    async def names(self, links: Sequence[int]) -> Mapping[int, Named]:
+        """Return how files in stores, by the key of their place, are shown; those that are gone since are missing."""
         ...
 
 
@@ -261,7 +265,7 @@ class Ledger(Protocol):
         ...
 
     async def attributes(self, item: WorkItem) -> Attributes | None:
-        """Return the attributes that the index should show for the item's file in its store; None: nothing."""
+        """Return the attributes that the index should show at the item's link; None: it should show nothing there."""
         ...
 
     async def release(self, item: WorkItem) -> None:

@@ -9,9 +9,9 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-WorkKind = Literal["ingest", "sync_file", "forget_file", "drop_store"]
-"""`ingest` a file of a store; make the index follow the state: of a file in a store (`sync_file`), of a deleted file
-(`forget_file`), of a deleted or expired store (`drop_store`)."""
+WorkKind = Literal["ingest", "sync_link", "release_file", "drop_store"]
+"""`ingest` a file of a store; make the index follow the state of one link (`sync_link`); remove the bytes of a deleted
+file (`release_file`); remove what is left of a deleted or expired store (`drop_store`)."""
 
 
 class WorkItem(Struct, frozen=True, kw_only=True):
@@ -51,6 +51,10 @@ class Work(Protocol):
 
     async def due_in(self) -> float | None:
         """Return seconds until the next item is due or its lease ends (0: now); None where there is no work."""
+        ...
+
+    def notify(self) -> None:
+        """Wake whoever waits in this process."""
         ...
 
     async def wait(self, *, timeout: float) -> None:

@@ -55,9 +55,10 @@ def attach(
         key, status, *recipe = existing
         if status in ("completed", "in_progress") and recipe == [by.recipe.max_tokens, by.recipe.overlap_tokens]:
             cursor.execute(_REUSE, (attributes, batch, project, key))
-            work.enqueue(cursor, project, "sync_file", store=store, file=file)
+            work.enqueue(cursor, project, "sync_link", store=store, file=file, link=key)
             return
         cursor.execute(_RETIRE, (project, key))
+        work.enqueue(cursor, project, "sync_link", store=store, file=file, link=key)
     link = state.keys.take(cursor, "vector_store_files")
     cursor.execute(
         _INSERT,

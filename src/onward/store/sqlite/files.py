@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 from onward.core import clock
 from onward.core.ids import new_id
 from onward.ports.blobs import Blobs, BlobWriter
@@ -33,7 +35,9 @@ _DELETE = (
     "UPDATE files SET deleted = 1, filename = '', media_type = NULL WHERE project = ? AND key = ? AND deleted = 0"
     " RETURNING key"
 )
-_DETACH = "UPDATE vector_store_files SET deleted = 1 WHERE project = ? AND file = ? AND deleted = 0"
+_DETACH = (
+    "UPDATE vector_store_files SET deleted = 1 WHERE project = ? AND file = ? AND deleted = 0 RETURNING store, key"
+)
 _CONTENT = "SELECT sha256 FROM files WHERE project = ? AND key = ? AND deleted = 1"
 _FORGET = "UPDATE files SET sha256 = '' WHERE project = ? AND key = ? AND deleted = 1"
 _REFERRED = "SELECT 1 FROM files WHERE project = ? AND sha256 = ? AND deleted = 0"
@@ -116,14 +120,15 @@ class SqliteFiles:
     async def delete(self, file_id: str) -> None:
         """Delete a file and take it out of every vector store. Raises NotFoundError."""
         file = await self.get(file_id)
-        cleanup = await self._state.write(
+        orders = await self._state.write(
             lambda cursor: delete_file(cursor, self._work, self._project, file.key, delay=CLEANUP_GRACE)
         )
-        if cleanup is None:
-            raise no_such_file(file_id)
-        await self._index.unlink_file(self._project, file.key)
-        await release_content(self._state, self._blobs, self._project, file.key)
-        await self._work.discard(self._project, cleanup)
+        for order in orders:
+            if order.link:
+                await self._index.unlink(self._project, order.store, order.link)
+            else:
+                await release_content(self._state, self._blobs, self._project, file.key)
+            await self._work.discard(self._project, order.key)
 
     def path(self, file: File) -> Path:
         """Return where the bytes of a file are."""
@@ -155,15 +160,26 @@ class SqliteIncoming:
         return await self._files.adopt(self._writer, new)
 
 
-def delete_file(cursor: Cursor, work: SqliteWork, project: int, key: int, *, delay: float) -> int | None:
-    """Delete a file's row and its places in stores inside a write; return the key of the clean-up it ordered.
+class CleanUp(Struct, frozen=True):
+    """An order to clean up behind a deleted file: `link` 0 stands for its bytes."""
 
-    None where it is gone already.
+    key: int
+    store: int
+    link: int
+
+
+def delete_file(cursor: Cursor, work: SqliteWork, project: int, key: int, *, delay: float) -> list[CleanUp]:
+    """Delete a file's row and its places in stores inside a write; return the clean-ups it ordered.
+
+    They are empty where the file is gone already.
     """
-    if not list(cursor.execute(_DELETE, (project, key))):
-        return None
-    cursor.execute(_DETACH, (project, key))
-    return work.enqueue(cursor, project, "forget_file", file=key, delay=delay)
+    if not cursor.execute(_DELETE, (project, key)).fetchall():
+        return []
+    orders: list[CleanUp] = []
+    for store, link in cursor.execute(_DETACH, (project, key)).fetchall():
+        order = work.enqueue(cursor, project, "sync_link", store=store, link=link, delay=delay)
+        orders.append(CleanUp(order, store, link))
+    return [*orders, CleanUp(work.enqueue(cursor, project, "release_file", file=key, delay=delay), 0, 0)]
 
 
 async def release_content(state: Database, blobs: Blobs, project: int, key: int) -> None:

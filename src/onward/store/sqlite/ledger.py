@@ -32,7 +32,7 @@ _FAIL = (
     " WHERE project = ? AND key = ? AND deleted = 0 AND status = 'in_progress' RETURNING key"
 )
 _ATTRIBUTES = (
-    "SELECT attributes FROM vector_store_files WHERE project = ? AND file = ? AND store = ? AND deleted = 0"
+    "SELECT attributes FROM vector_store_files WHERE project = ? AND key = ? AND deleted = 0"
     " AND status IN ('completed', 'in_progress')"
 )
 _DROP_FILES = (
@@ -89,12 +89,12 @@ class SqliteLedger:
         return await self._state.write(settle)
 
     async def attributes(self, item: WorkItem) -> Attributes | None:
-        """Return the attributes that the index should show for the item's file; None: nothing."""
+        """Return the attributes that the index should show at the item's link; None: nothing."""
 
         def look(cursor: Cursor) -> Attributes | None:
             if not _store_is_open(cursor, item):
                 return None
-            row: tuple[bytes] | None = first(cursor, _ATTRIBUTES, (item.project, item.file, item.store))
+            row: tuple[bytes] | None = first(cursor, _ATTRIBUTES, (item.project, item.link))
             return None if row is None else decode_attributes(row[0])
 
         return await self._state.read(look)

@@ -38,8 +38,18 @@ _LINK = f"SELECT {LINK_COLUMNS} FROM {LINKS} WHERE l.project = ? AND l.store = ?
 
 SECONDS_A_DAY: Final = 86_400
 
-encode_attributes = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder().encode
 decode_attributes = msgspec.json.Decoder(Attributes).decode
+
+
+def encode_attributes(attributes: Attributes) -> bytes:
+    """Return attributes as JSON; what is decoded from it encodes to the same bytes again, so rows compare by it."""
+    return _encode(
+        {
+            key: float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+            for key, value in attributes.items()
+        }
+    )
 
 
 def is_expired(expired: int, last_active_at: float, expires_days: int | None) -> bool:

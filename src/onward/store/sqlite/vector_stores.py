@@ -4,7 +4,7 @@ Every change that the index has to follow orders that as durable work in the sam
 the order only matters where this process dies between the two.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from onward.core import clock
@@ -25,7 +25,7 @@ from onward.ports.vector_stores import (
     VectorStore,
 )
 from onward.store.sqlite.attaching import attach, file_key, touch
-from onward.store.sqlite.cursor import Cursor, first, scalar
+from onward.store.sqlite.cursor import Cursor, first
 from onward.store.sqlite.database import Database
 from onward.store.sqlite.files import CLEANUP_GRACE, LIVE
 from onward.store.sqlite.pages import Place, select_page
@@ -76,10 +76,9 @@ _LINK_PLACE = (
 )
 _FILES = f"SELECT {LINK_COLUMNS} FROM {LINKS} WHERE l.project = ? AND l.store = ? AND l.deleted = 0"
 _ATTRIBUTES = "UPDATE vector_store_files SET attributes = ? WHERE project = ? AND key = ?"
-_DETACH = "UPDATE vector_store_files SET deleted = 1 WHERE project = ? AND key = ? RETURNING file"
-_FILE_OF = "SELECT file FROM vector_store_files WHERE project = ? AND key = ?"
+_DETACH = "UPDATE vector_store_files SET deleted = 1 WHERE project = ? AND key = ?"
 _NAMED = (
-    f"SELECT f.id, f.filename, l.attributes FROM {LINKS} WHERE l.project = ? AND l.file = ? AND l.store = ?"
+    f"SELECT f.id, f.filename, l.attributes FROM {LINKS} WHERE l.project = ? AND l.key = ?"
     f" AND l.deleted = 0 AND l.status = 'completed' AND f.{LIVE.replace('(expires_at', '(f.expires_at')}"
 )
 
@@ -263,17 +262,17 @@ class SqliteVectorStores:
     async def set_attributes(self, store_id: str, file_id: str, attributes: Attributes) -> StoreFile:
         """Replace the attributes of a file in a store. Raises NotFoundError, RequestError."""
 
-        def alter(cursor: Cursor) -> tuple[StoreFile, int, int, int]:
+        def alter(cursor: Cursor) -> tuple[StoreFile, int, int]:
             store = usable_store(cursor, self._project, store_id)
             link = find_link(cursor, self._project, store, file_id)
             cursor.execute(_ATTRIBUTES, (encode_attributes(attributes), self._project, link.key))
             touch(cursor, self._project, store)
-            file: int = scalar(cursor, _FILE_OF, (self._project, link.key))
-            order = self._order_sync(cursor, store.key, file)
-            return find_link(cursor, self._project, store, file_id), store.key, file, order
+            order = self._order_sync(cursor, store.key, link.key)
+            return find_link(cursor, self._project, store, file_id), store.key, order
 
-        link, store, file, order = await self._state.write(alter)
-        await self._follow(self._index.set_attributes(self._project, store, file, attributes), order)
+        link, store, order = await self._state.write(alter)
+        await self._index.set_attributes(self._project, store, link.key, attributes)
+        await self._work.discard(self._project, order)
         return link
 
     async def detach(self, store_id: str, file_id: str) -> None:
@@ -282,28 +281,23 @@ class SqliteVectorStores:
         def remove(cursor: Cursor) -> tuple[int, int, int]:
             store = find_store(cursor, self._project, store_id)
             link = find_link(cursor, self._project, store, file_id)
-            file: int = scalar(cursor, _DETACH, (self._project, link.key))
+            cursor.execute(_DETACH, (self._project, link.key))
             touch(cursor, self._project, store)
-            return store.key, file, self._order_sync(cursor, store.key, file)
+            return store.key, link.key, self._order_sync(cursor, store.key, link.key)
 
-        store, file, order = await self._state.write(remove)
-        await self._follow(self._index.unlink(self._project, store, file), order)
-
-    def _order_sync(self, cursor: Cursor, store: int, file: int) -> int:
-        return self._work.enqueue(cursor, self._project, "sync_file", store=store, file=file, delay=CLEANUP_GRACE)
-
-    async def _follow(self, change: Awaitable[bool], order: int) -> None:
-        await change
+        store, link, order = await self._state.write(remove)
+        await self._index.unlink(self._project, store, link)
         await self._work.discard(self._project, order)
+
+    def _order_sync(self, cursor: Cursor, store: int, link: int) -> int:
+        return self._work.enqueue(cursor, self._project, "sync_link", store=store, link=link, delay=CLEANUP_GRACE)
 
     async def text(self, store_id: str, file_id: str) -> Sequence[str]:
         """Return the parsed text of a file in a store. Raises NotFoundError."""
 
         def find(cursor: Cursor) -> tuple[int, int]:
             store = find_store(cursor, self._project, store_id)
-            link = find_link(cursor, self._project, store, file_id)
-            file: int = scalar(cursor, _FILE_OF, (self._project, link.key))
-            return store.key, file
+            return store.key, find_link(cursor, self._project, store, file_id).key
 
         contents = await self._index.file_contents(self._project, *await self._state.read(find))
         return [content.text for content in contents or ()]
@@ -325,15 +319,15 @@ class SqliteVectorStores:
             await self._state.write(note)
         return [store.key for store in stores]
 
-    async def names(self, places: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], Named]:
-        """Return how the files at (store key, file key) are shown."""
+    async def names(self, links: Sequence[int]) -> Mapping[int, Named]:
+        """Return how files in stores, by the key of their place, are shown."""
 
-        def look(cursor: Cursor) -> dict[tuple[int, int], Named]:
-            found: dict[tuple[int, int], Named] = {}
-            for store, file in dict.fromkeys(places):
-                row = first(cursor, _NAMED, (self._project, file, store, clock.now()))
+        def look(cursor: Cursor) -> dict[int, Named]:
+            found: dict[int, Named] = {}
+            for link in dict.fromkeys(links):
+                row = first(cursor, _NAMED, (self._project, link, clock.now()))
                 if row is not None:
-                    found[store, file] = Named(row[0], row[1], decode_attributes(row[2]))
+                    found[link] = Named(row[0], row[1], decode_attributes(row[2]))
             return found
 
         return await self._state.read(look)
