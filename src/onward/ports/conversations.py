@@ -10,7 +10,7 @@ from onward.ports.runs import ItemPage, Page
 
 
 class Conversation(Struct, frozen=True):
-    """A named log. `suffix` is shared by `conv_X` and `thread_X`; `metadata` is a JSON object; `created_at` in seconds."""
+    """A named log. `suffix` is shared by `conv_X` and `thread_X`; `metadata` is a JSON object, `created_at` seconds."""
 
     suffix: str
     created_at: float
@@ -31,7 +31,10 @@ class Conversations(Protocol):
         ...
 
     async def delete(self, conversation_id: str) -> None:
-        """Close the name in both dialects; items that responses reach stay. Raises ConversationLocked while a run is active."""
+        """Close the name in both dialects; items that responses reach stay.
+
+        Raises ConversationLocked while a run is active.
+        """
         ...
 
     async def append(self, conversation_id: str, items: Sequence[Item]) -> None:

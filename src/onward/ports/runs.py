@@ -1,7 +1,7 @@
 """The seam to the state of turns: runs, their items, and the contexts they continue.
 
-Every handle is scoped to one project; an unscoped query cannot be written. Items of a run enter a log by publication (DESIGN §2).
-Transactions are durable when the call returns. Lease times are the store's clock only.
+Every handle is scoped to one project; an unscoped query cannot be written. Items of a run enter a log by publication
+(DESIGN §2). Transactions are durable when the call returns. Lease times are the store's clock only.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,11 @@ class Page(Struct, frozen=True, kw_only=True):
 class Base(Struct, frozen=True, kw_only=True):
     """What a new turn continues: the lineage of its context and the facts that the engine needs without reading it.
 
-    `open_calls`: call ids of the completed tail that wait for an output. `matched`: how many leading items of the request's own
-    input are already in `lineage` (a re-sent history). `log`: the log that the run would grow, None for a new one.
-    `waiting_run`: public suffix of an Assistants run in requires_action that the parent names: outputs to it are its continuation.
-    `tokens`: sum of the token counts of the lineage; `items`: their number.
+    `open_calls`: call ids of the completed tail that wait for an output. `matched`: how many leading items of the
+    request's own input are already in `lineage` (a re-sent history). `log`: the log that the run would grow, None for a
+    new one. `hash`: of the history, empty where it has none because a conversation is part of it. `conversation`: its
+    public id. `waiting_run`: public suffix of an Assistants run in requires_action that the parent names: outputs to it
+    are its continuation. `tokens`: sum of the token counts of the lineage; `items`: their number.
     """
 
     lineage: Lineage = ()
@@ -45,7 +46,11 @@ class Base(Struct, frozen=True, kw_only=True):
 
 
 class NewRun(Struct, frozen=True, kw_only=True):
-    """A run to insert, already leased to `owner`. `suffix` is its identity in every dialect; times are seconds since the epoch."""
+    """A run to insert, already leased to `owner`; times are seconds since the epoch.
+
+    `suffix` is its identity in every dialect. `input` has no items that `base.matched` counts. `expires_at` ends a run
+    that waits in requires_action.
+    """
 
     suffix: str
     dialect: Dialect
@@ -104,8 +109,10 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Ending(Struct, frozen=True, kw_only=True):
-    """The end of a run: its terminal status, what it produced and what it cost. `open_calls` are calls without an output.
+    """The end of a run: its terminal status, what it produced and what it cost.
 
+    `output` may repeat items that were recorded before. `open_calls` are calls without an output. `cuts`: output index
+    and the lengths of its deltas.
     Publication (positions, head) happens in the same transaction where dialect and status call for it.
     """
 
@@ -158,14 +165,18 @@ class Runs(Protocol):
     """Runs of one project."""
 
     async def base(self, parent: Parent | None, *, input_hashes: Sequence[bytes] = ()) -> Base:
-        """Return what a turn continues. Without a parent, the longest prefix of `input_hashes` that equals a stored history is used.
+        """Return what a turn continues. Without a parent, the longest stored prefix of `input_hashes` is used.
 
-        Raises PreviousResponseNotFound, NotFoundError (conversation), ConversationLocked.
+        A run in the way whose owner died is settled. Raises PreviousResponseNotFound, NotFoundError (conversation),
+        ConversationLocked, RequestError (the previous response is not finished).
         """
         ...
 
     async def context(self, lineage: Lineage, *, token_budget: int | None = None) -> Sequence[Item]:
-        """Return the visible items of a lineage, oldest first; with a budget, the newest ones whose token counts fit it."""
+        """Return the visible items of a lineage, oldest first; with a budget, the newest ones that fit it.
+
+        Items are as they stand: halves of pairs are the engine's to leave out.
+        """
         ...
 
     async def contains(self, lineage: Lineage, item_ids: Sequence[str]) -> str | None:
@@ -173,9 +184,10 @@ class Runs(Protocol):
         ...
 
     async def begin(self, new: NewRun) -> Lease:
-        """Insert the run with its input in one transaction. It claims the tip of its log, or opens a new log where that is taken.
+        """Insert the run with its input in one transaction, on the tip of its log or on a new log where that is taken.
 
-        Raises ConversationLocked where another run is active on the conversation.
+        Raises ConversationLocked where another run is active on the conversation or came between `base` and this,
+        PreviousResponseNotFound where the history was deleted meanwhile.
         """
         ...
 
@@ -184,7 +196,10 @@ class Runs(Protocol):
         ...
 
     async def record(self, lease: Lease, items: Sequence[Item], *, first_index: int) -> None:
-        """Write closed output items of a run that goes on (background, hosted tool attempts, Assistants). Raises LeaseLost."""
+        """Write output items of a run that goes on (background, hosted tool attempts, Assistants). Raises LeaseLost.
+
+        `first_index` is the output index of the first. An item recorded before under its id takes its new body.
+        """
         ...
 
     async def transition(self, lease: Lease, status: RunStatus) -> None:
@@ -192,11 +207,17 @@ class Runs(Protocol):
         ...
 
     async def resume(self, suffix: str, *, outputs: Sequence[Item], owner: str, lease_seconds: float) -> Lease:
-        """Append tool outputs to a run in requires_action and lease it again, in one transaction. Raises RequestError, NotFoundError."""
+        """Append tool outputs to a run in requires_action and lease it again, in one transaction.
+
+        Raises RequestError (another status, other call ids), NotFoundError.
+        """
         ...
 
     async def end(self, lease: Lease, ending: Ending) -> Lineage:
-        """End the run, publish what its dialect publishes, release its claim; return the lineage of its continuation. Raises LeaseLost."""
+        """End the run, publish what its dialect publishes, release its claim; return the lineage that continues it.
+
+        Raises LeaseLost.
+        """
         ...
 
     async def get(self, suffix: str) -> Run | None:
@@ -207,8 +228,15 @@ class Runs(Protocol):
         """Return the output items of a run in order of output index."""
         ...
 
+    async def cuts(self, run: Run) -> Sequence[tuple[int, bytes]]:
+        """Return for each output index the lengths of the deltas that its text came in."""
+        ...
+
     async def input_page(self, run: Run, page: Page) -> ItemPage:
-        """Return a page of the items that the run was given: its context, then its own input."""
+        """Return a page of the items that the run was given: its context, then its own input.
+
+        Raises NotFoundError for a cursor that never was among them.
+        """
         ...
 
     async def delete(self, suffix: str) -> bool:
@@ -216,7 +244,7 @@ class Runs(Protocol):
         ...
 
     async def item(self, item_id: str) -> Item | None:
-        """Resolve an item reference within the project, newest first."""
+        """Resolve an item reference within the project, newest first; unpublished and deleted items are not found."""
         ...
 
 
@@ -224,5 +252,5 @@ class Recovery(Protocol):
     """Across projects: runs whose owner died."""
 
     async def settle_expired(self) -> int:
-        """End runs whose lease has run out as failed (Responses, foreground) and release their claims; return how many."""
+        """End runs whose lease has run out as failed, those that waited too long as expired; return how many."""
         ...

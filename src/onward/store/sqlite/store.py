@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from onward.core import clock
+from onward.store.sqlite.conversations import SqliteConversations
 from onward.store.sqlite.cursor import Cursor, first, scalar
 from onward.store.sqlite.database import Database, Durability
 from onward.store.sqlite.keys import SqliteKeys
+from onward.store.sqlite.recovery import SqliteRecovery
+from onward.store.sqlite.runs import SqliteRuns
+from onward.store.sqlite.sweep import sweep
 
 DEFAULT_PROJECT: Final = "default"
 
@@ -22,6 +26,8 @@ class ProjectStore:
 
     def __init__(self, store: "SqliteStore", project: int) -> None:
         self.project = project
+        self.runs = SqliteRuns(store.state, store.events, project)
+        self.conversations = SqliteConversations(store.state, project)
 
 
 class SqliteStore:
@@ -33,6 +39,7 @@ class SqliteStore:
         self.node = node
         self.default_project = default_project
         self.keys = SqliteKeys(state)
+        self.recovery = SqliteRecovery(state)
         self._projects: dict[int, ProjectStore] = {}
 
     @classmethod
@@ -58,6 +65,10 @@ class SqliteStore:
     async def project(self, name: str) -> int:
         """Return the key of the project `name`, creating it where it is missing."""
         return await self.state.write(lambda cursor: _project(cursor, name))
+
+    async def sweep(self) -> int:
+        """Remove items and configurations that nothing reaches any more and return how many rows went."""
+        return await sweep(self.state)
 
     async def close(self) -> None:
         """Close all files once their writes have ended."""

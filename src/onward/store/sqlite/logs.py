@@ -1,0 +1,190 @@
+"""Rows of logs and their entries: opening, claiming, publishing, and what a lineage makes visible."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from onward.core.items import Item
+from onward.core.lineage import EMPTY_HASH, Lineage, Segment, extend_hash
+from onward.store.sqlite.cursor import Cursor, first
+from onward.store.sqlite.encoding import pack_lineage, pack_names, unpack_lineage, unpack_names
+from onward.store.sqlite.items import COLUMNS, item_of, keys_of_id
+from onward.store.sqlite.keyspace import KeySpace
+
+CONTEXT_PAGE: Final = 64
+
+_COLUMNS = "key, named, head, version, active, base, base_hash, tokens, items, open_calls"
+_GET = f"SELECT {_COLUMNS} FROM logs WHERE project = ? AND key = ?"
+_INSERT = f"INSERT INTO logs (project, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_BRANCH = "INSERT OR REPLACE INTO branches (project, parent, child, upto, version) VALUES (?, ?, ?, ?, ?)"
+_CLAIM = "UPDATE logs SET active = ?3 WHERE project = ?1 AND key = ?2"
+_ADVANCE = (
+    "UPDATE logs SET head = ?3, tokens = ?4, items = ?5, active = ?6, open_calls = ?7 WHERE project = ?1 AND key = ?2"
+)
+_ADD = (
+    "INSERT INTO entries (project, log, position, item, added_version, is_message, total, hash)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_HASH = "SELECT hash, total FROM entries WHERE project = ? AND log = ? AND position = ?"
+_VISIBLE = "e.position <= ?3 AND e.added_version <= ?4 AND (e.deleted_version IS NULL OR e.deleted_version > ?4)"
+_SEGMENT = f"""
+SELECT {COLUMNS} FROM entries e JOIN items i ON i.key = e.item
+WHERE e.project = ?1 AND e.log = ?2 AND {_VISIBLE} ORDER BY e.position
+"""
+_SEGMENT_BACK = f"""
+SELECT e.position, {COLUMNS} FROM entries e JOIN items i ON i.key = e.item
+WHERE e.project = ?1 AND e.log = ?2 AND {_VISIBLE} ORDER BY e.position DESC LIMIT ?5
+"""
+_PLACES = "SELECT log, position, added_version, deleted_version FROM entries WHERE project = ? AND item = ?"
+
+
+class Log(Struct, frozen=True):
+    """A row of `logs`. `hash` is that of the history before position 1, None where there is none."""
+
+    key: int
+    named: bool
+    head: int
+    version: int
+    active: int | None
+    base: Lineage
+    hash: bytes | None
+    tokens: int
+    items: int
+    open_calls: tuple[str, ...]
+
+    def lineage(self, upto: int, version: int) -> Lineage:
+        """Return the lineage of a context that ends at `upto` of this log."""
+        return (*self.base, Segment(self.key, upto, version)) if upto else self.base
+
+
+def get_log(cursor: Cursor, project: int, key: int) -> Log | None:
+    """Return the log `key`."""
+    row = first(cursor, _GET, (project, key))
+    if row is None:
+        return None
+    key, named, head, version, active, base, base_hash, tokens, items, open_calls = row
+    return Log(
+        key,
+        bool(named),
+        head,
+        version,
+        active,
+        unpack_lineage(base),
+        base_hash,
+        tokens,
+        items,
+        unpack_names(open_calls),
+    )
+
+
+def open_log(
+    cursor: Cursor,
+    keys: KeySpace,
+    project: int,
+    *,
+    named: bool = False,
+    active: int | None = None,
+    base: Lineage = (),
+    base_hash: bytes | None = EMPTY_HASH,
+    tokens: int = 0,
+    items: int = 0,
+) -> Log:
+    """Insert a log that builds on `base`."""
+    log = Log(keys.take(cursor, "logs"), named, 0, 0, active, base, base_hash, tokens, items, ())
+    row = (project, log.key, int(named), 0, 0, active, pack_lineage(base), base_hash, tokens, items, None)
+    cursor.execute(_INSERT, row)
+    if base:
+        cursor.executemany(_BRANCH, [(project, part.log, log.key, part.upto, part.version) for part in base])
+    return log
+
+
+def claim(cursor: Cursor, project: int, key: int, run: int | None) -> None:
+    """Give the tip of a log to a run, or release it."""
+    cursor.execute(_CLAIM, (project, key, run))
+
+
+def publish(
+    cursor: Cursor,
+    project: int,
+    log: Log,
+    items: Sequence[tuple[int, Item]],
+    *,
+    active: int | None,
+    open_calls: tuple[str, ...],
+    total: int,
+    count: int,
+) -> Log:
+    """Give `items` (key, item) the next positions of the log and move its head.
+
+    `total` and `count` are the tokens and the number of items of the history so far.
+    """
+    running = None if log.named else hash_at(cursor, project, log, log.head)
+    rows: list[tuple[Any, ...]] = []
+    position = log.head
+    for key, item in items:
+        position += 1
+        total += item.tokens
+        if running is not None:
+            running = extend_hash(running, item)
+        listed = log.named and item.type == "message" and item.role in ("user", "assistant")
+        rows.append((project, log.key, position, key, log.version, int(listed), total if not log.named else 0, running))
+    cursor.executemany(_ADD, rows)
+    count += len(rows)
+    calls = open_calls if log.named else ()
+    cursor.execute(_ADVANCE, (project, log.key, position, total, count, active, pack_names(calls)))
+    return Log(log.key, log.named, position, log.version, active, log.base, log.hash, total, count, calls)
+
+
+def hash_at(cursor: Cursor, project: int, log: Log, position: int) -> bytes | None:
+    """Return the hash of the history that ends at `position`, None where it has none."""
+    if position == 0 or log.hash is None or log.named:
+        return None if log.named else log.hash
+    row = first(cursor, _HASH, (project, log.key, position))
+    return None if row is None else row[0]
+
+
+def read_lineage(cursor: Cursor, project: int, lineage: Lineage) -> list[Item]:
+    """Return all visible items of a lineage, oldest first."""
+    found: list[Item] = []
+    for part in lineage:
+        rows = cursor.execute(_SEGMENT, (project, part.log, part.upto, part.version)).fetchall()
+        found.extend(map(item_of, rows))
+    return found
+
+
+def read_newest(cursor: Cursor, project: int, lineage: Lineage, *, token_budget: int) -> list[Item]:
+    """Return the newest visible items of a lineage whose token counts fit the budget, oldest first."""
+    found: list[Item] = []
+    left = token_budget
+    for part in reversed(lineage):
+        upto = part.upto
+        while upto > 0:
+            bindings = (project, part.log, upto, part.version, CONTEXT_PAGE)
+            rows = cursor.execute(_SEGMENT_BACK, bindings).fetchall()
+            for position, *columns in rows:
+                item = item_of(columns)
+                if item.tokens > left:
+                    return found[::-1]
+                left -= item.tokens
+                found.append(item)
+                upto = position - 1
+            if len(rows) < CONTEXT_PAGE:
+                break
+    return found[::-1]
+
+
+def places(cursor: Cursor, project: int, item: int) -> list[tuple[int, int, int, int | None]]:
+    """Return where an item stands: log, position, added and deleted version."""
+    return cursor.execute(_PLACES, (project, item)).fetchall()
+
+
+def is_visible(cursor: Cursor, project: int, lineage: Lineage, item_id: str) -> bool:
+    """Tell whether an item with this public id is visible in a lineage."""
+    for key in keys_of_id(cursor, project, item_id):
+        for log, position, added, deleted in places(cursor, project, key):
+            for part in lineage:
+                stands = part.log == log and position <= part.upto and added <= part.version
+                if stands and (deleted is None or deleted > part.version):
+                    return True
+    return False
