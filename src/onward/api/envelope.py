@@ -7,11 +7,12 @@ import logging
 import time
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onward.api.errors import error_body, error_headers
-from onward.api.services import Authenticator
-from onward.core.errors import AuthenticationError, InternalError, OnwardError
+from onward.api.services import Services
+from onward.core.errors import AuthenticationError, InternalError, NotFoundError, OnwardError, RequestError
 from onward.core.ids import new_suffix
 
 log = logging.getLogger("onward.http")
@@ -22,9 +23,10 @@ OPEN_PATHS: Final = frozenset({"/health", "/", "/openapi.json"})
 class Envelope:
     """Wraps the application; every request under it has a project in its scope."""
 
-    def __init__(self, app: ASGIApp, projects: Authenticator) -> None:
+    def __init__(self, app: ASGIApp, services: Services) -> None:
         self._app = app
-        self._projects = projects
+        self._services = services
+        self._projects = services.projects
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,18 +50,29 @@ class Envelope:
             await send(message)
 
         try:
+            scope["app"] = self
+            scope["onward.services"] = self._services
             if scope["path"] not in OPEN_PATHS:
-                scope["onward.project"] = self._projects.authenticate(_api_key(scope))
+                scope["onward.project"] = await self._projects.authenticate(_api_key(scope))
             await self._app(scope, receive, send_with_headers)
         except OnwardError as error:
             if begun:
                 raise
             await _send_error(error, send_with_headers)
+        except HTTPException as error:
+            await _send_error(_routing_error(scope, error.status_code), send_with_headers)
         except Exception:
             log.exception("unhandled error on %s %s (%s)", scope["method"], scope["path"], request_id.decode())
             if begun:
                 raise
             await _send_error(InternalError(), send_with_headers)
+
+
+def _routing_error(scope: Scope, status: int) -> OnwardError:
+    method, path = scope["method"], scope["path"]
+    if status == 405:
+        return RequestError(f"Not allowed to {method} on {path}.", code="method_not_supported", http_status=405)
+    return NotFoundError(f"Invalid URL ({method} {path})")
 
 
 async def _send_error(error: OnwardError, send: Send) -> None:

@@ -53,12 +53,12 @@ def out_of_range(name: str, value: float, *, low: float | None = None, high: flo
     kind = "integer" if isinstance(value, int) else "decimal"
     if low is not None and value < low:
         return RequestError(
-            f"Invalid '{name}': {kind} below minimum value. Expected a value >= {low}, but got {value} instead.",
+            f"Invalid '{name}': {kind} below minimum value. Expected a value >= {low}, but got {value:g} instead.",
             param=name,
             code=f"{kind}_below_min_value",
         )
     return RequestError(
-        f"Invalid '{name}': {kind} above maximum value. Expected a value <= {high}, but got {value} instead.",
+        f"Invalid '{name}': {kind} above maximum value. Expected a value <= {high}, but got {value:g} instead.",
         param=name,
         code=f"{kind}_above_max_value",
     )

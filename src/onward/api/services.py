@@ -36,7 +36,7 @@ class Project(Protocol):
 class Authenticator(Protocol):
     """Maps the caller's credentials to a project."""
 
-    def authenticate(self, key: str | None) -> Project:
+    async def authenticate(self, key: str | None) -> Project:
         """Return the project of an API key (None: none was sent). Raises AuthenticationError."""
         ...
 
@@ -63,4 +63,4 @@ def project_of(request: Request) -> Project:
 
 def services_of(request: Request) -> Services:
     """Return the composition that serves this request."""
-    return cast("Services", request.app.state.services)
+    return cast("Services", request.scope["onward.services"])

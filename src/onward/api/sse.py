@@ -91,12 +91,12 @@ async def run_attached(
 
 async def _client_gone(receive: Receive, idle: Callable[[], Awaitable[None]] | None) -> None:
     while True:
-        pending = asyncio.ensure_future(receive())
         try:
-            while not (await asyncio.wait((pending,), timeout=KEEP_ALIVE_SECONDS))[0]:
-                if idle is not None:
-                    await idle()
-            if pending.result()["type"] == "http.disconnect":
-                return
-        finally:
-            pending.cancel()
+            async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                message = await receive()
+        except TimeoutError:
+            if idle is not None:
+                await idle()
+            continue
+        if message["type"] == "http.disconnect":
+            return

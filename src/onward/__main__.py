@@ -1,0 +1,5 @@
+"""`python -m onward` is the command line."""
+
+from onward.cli.main import main
+
+main()

@@ -1,0 +1,63 @@
+"""API keys become projects. Verified keys are remembered for a moment, so that a request costs no read."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Final
+
+from onward.api.services import Project
+from onward.core.errors import AuthenticationError
+from onward.ports.keys import Keys
+
+REMEMBER_SECONDS: Final = 2.0
+"""A revoked key is refused at most so much later by other processes."""
+
+REMEMBERED: Final = 4096
+
+
+class ApiKeyAuthenticator:
+    """Checks keys against the preset one and the stored ones; with neither, every caller is the default project."""
+
+    def __init__(
+        self, keys: Keys, *, preset: str | None, default_project: int, project: Callable[[int], Project]
+    ) -> None:
+        self._keys = keys
+        self._preset = sha256(preset.encode()).digest() if preset else None
+        self._default = default_project
+        self._project = project
+        self._seen: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
+        self._open_until = 0.0
+
+    async def authenticate(self, key: str | None) -> Project:
+        """Return the project of an API key. Raises AuthenticationError."""
+        digest = sha256((key or "").encode("utf-8", "surrogatepass")).digest()
+        seen = self._seen.get(digest)
+        if seen is not None and seen[0] > time.monotonic():
+            return self._project(seen[1])
+        project = await self._verify(key, digest)
+        self._seen[digest] = (time.monotonic() + REMEMBER_SECONDS, project)
+        while len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+        return self._project(project)
+
+    async def required(self) -> bool:
+        """Tell whether callers need a key."""
+        return self._preset is not None or await self._keys.any()
+
+    async def _verify(self, key: str | None, digest: bytes) -> int:
+        if self._preset is not None and compare_digest(self._preset, digest):
+            return self._default
+        if not await self.required():
+            return self._default
+        if not key:
+            raise AuthenticationError(
+                "You didn't provide an API key. You need to provide your API key in an Authorization header using "
+                "Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+            )
+        project = await self._keys.verify(key)
+        if project is None:
+            shown = f"{key[:3]}{'*' * 8}{key[-4:]}" if len(key) > 11 else "*" * len(key)
+            raise AuthenticationError(f"Incorrect API key provided: {shown}.", code="invalid_api_key")
+        return project

@@ -1,0 +1,1 @@
+"""The quickstart's example: a small company's documents, and the client code that asks them."""

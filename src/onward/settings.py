@@ -1,0 +1,140 @@
+"""Every setting in one place: its name, type, default and meaning. The docs and `onward doctor` are made from it.
+
+A value comes from the command line, else from `ONWARD_<NAME>`, else from the TOML file, else from its default.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+PREFIX: Final = "ONWARD_"
+
+
+def _default_data() -> str:
+    return str(Path.home() / ".onward")
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of a server."""
+
+    host: Annotated[str, Meta(description="Address to listen on. Any but loopback needs an API key.")] = "127.0.0.1"
+    port: Annotated[int, Meta(description="Port to listen on.", ge=0, le=65535)] = 8700
+    data: Annotated[str, Meta(description="Directory of all state: databases, files, sockets.")] = msgspec.field(
+        default_factory=_default_data
+    )
+    workers: Annotated[int, Meta(description="Web processes on the one data directory.", ge=1, le=64)] = 1
+    api_key: Annotated[
+        str | None, Meta(description="A key of the default project, besides those made by `onward keys`.")
+    ] = None
+    model: Annotated[
+        str | None,
+        Meta(description="Default model: a name of the upstream's, `local-small`, `local-test` or `extractive`."),
+    ] = None
+    upstream_url: Annotated[
+        str | None,
+        Meta(description="Base URL of an OpenAI-compatible upstream, for example http://127.0.0.1:11434/v1."),
+    ] = None
+    upstream_key: Annotated[str | None, Meta(description="API key for the upstream.")] = None
+    aliases: Annotated[
+        dict[str, str], Meta(description="Model names that clients use → names that the upstream knows.")
+    ] = {}
+    context_window: Annotated[
+        int | None, Meta(description="Context window in tokens, for a model where it is not known.", ge=256)
+    ] = None
+    tool_mode: Annotated[
+        Literal["native", "constrained", "salvage", "none"] | None,
+        Meta(description="How the model calls tools, where its profile is wrong."),
+    ] = None
+    embedder: Annotated[
+        Literal["local", "upstream"], Meta(description="Where texts are embedded: by the packaged model, or upstream.")
+    ] = "local"
+    embedding_model: Annotated[
+        str | None, Meta(description='Name of the embedding model, for `embedder = "upstream"`.')
+    ] = None
+    disconnect_grace: Annotated[
+        float, Meta(description="Seconds that a foreground turn goes on after its client went away.", ge=0)
+    ] = 0.0
+    durability: Annotated[
+        Literal["process", "power"],
+        Meta(description="What an acknowledged write survives: a killed process, or a power cut (slower)."),
+    ] = "process"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="What is logged to standard error.")
+    ] = "info"
+
+
+class Loaded(Struct, frozen=True):
+    """Settings with the origin of each value: `default`, `command line`, a variable's name or the file's path."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or has an impossible value; the message says which, where and what is allowed."""
+
+
+def load(
+    *, environ: Mapping[str, str], overrides: Mapping[str, object] | None = None, config: Path | None = None
+) -> Loaded:
+    """Return the settings in force. Raises SettingsError."""
+    values: dict[str, object] = {}
+    origins = dict.fromkeys(Settings.__struct_fields__, "default")
+    path = config or (Path(environ["ONWARD_CONFIG"]) if environ.get("ONWARD_CONFIG") else None)
+    if path is not None:
+        for name, value in _read_file(path).items():
+            _put(values, origins, name, value, str(path))
+    for name in Settings.__struct_fields__:
+        raw = environ.get(PREFIX + name.upper())
+        if raw:
+            _put(values, origins, name, _parse(name, raw), PREFIX + name.upper())
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            _put(values, origins, name, value, "command line")
+    try:
+        return Loaded(msgspec.convert(values, Settings, strict=False), origins)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"Invalid settings: {error}") from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise SettingsError(f"The settings file {path} does not exist.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The settings file {path} is not valid TOML: {error}") from error
+
+
+def _parse(name: str, raw: str) -> object:
+    if name != "aliases":
+        return raw
+    pairs = [pair.partition("=") for pair in raw.split(",") if pair.strip()]
+    return {alias.strip(): target.strip() for alias, _, target in pairs}
+
+
+def _put(values: dict[str, object], origins: dict[str, str], name: str, value: object, origin: str) -> None:
+    if name not in Settings.__struct_fields__:
+        known = ", ".join(Settings.__struct_fields__)
+        raise SettingsError(f"Unknown setting '{name}' in {origin}. Known settings: {known}.")
+    values[name] = value
+    origins[name] = origin
+
+
+def describe() -> list[tuple[str, str, str]]:
+    """Return (name, default, meaning) of every setting, in order."""
+    hints = get_type_hints(Settings, include_extras=True)
+    rows: list[tuple[str, str, str]] = []
+    for field in msgspec.structs.fields(Settings):
+        meta = next(one for one in hints[field.name].__metadata__ if isinstance(one, Meta))
+        default = "~/.onward" if field.name == "data" else _show(field.default)
+        rows.append((field.name, default, meta.description or ""))
+    return rows
+
+
+def _show(value: object) -> str:
+    return "" if value is None or value is msgspec.NODEFAULT else str(value)
