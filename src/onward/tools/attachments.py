@@ -1,0 +1,121 @@
+"""Files of a project as a model reads them: images as data URLs, documents as parsed text."""
+
+import asyncio
+import base64
+import binascii
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from onward.core.errors import RequestError
+from onward.ports.files import Files
+from onward.ports.parse import ParseError, Parser
+
+MAX_IMAGE_BYTES: Final = 20 * 1024 * 1024
+MAX_DOCUMENT_BYTES: Final = 50 * 1024 * 1024
+KEPT_CHARACTERS: Final = 4_000_000
+"""Parsed text kept in memory, so that a file in a long conversation is not parsed again at each turn."""
+
+_IMAGES: Final[tuple[tuple[Callable[[bytes], bool], str], ...]] = (
+    (lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), "image/png"),
+    (lambda head: head.startswith(b"\xff\xd8\xff"), "image/jpeg"),
+    (lambda head: head.startswith((b"GIF87a", b"GIF89a")), "image/gif"),
+    (lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP", "image/webp"),
+)
+
+
+class ProjectAttachments:
+    """Implements `Attachments` for one project."""
+
+    def __init__(self, *, files: Files, parser: Parser) -> None:
+        self._files = files
+        self._parser = parser
+        self._texts: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    async def image_url(self, file_id: str) -> str:
+        """Return an image file as a `data:` URL. Raises NotFoundError, RequestError."""
+        file = await self._files.get(file_id)
+        if file.size > MAX_IMAGE_BYTES:
+            raise RequestError(
+                f"The image '{file.id}' has {file.size} bytes; the maximum is {MAX_IMAGE_BYTES}.",
+                param="input",
+                code="image_too_large",
+            )
+        data = await _read(self._files.path(file))
+        media_type = next((name for matches, name in _IMAGES if matches(data[:16])), None)
+        if media_type is None:
+            raise RequestError(
+                f"The file '{file.id}' is not an image. Supported are PNG, JPEG, GIF and WebP.",
+                param="input",
+                code="invalid_image_format",
+            )
+        return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
+
+    async def text(self, *, file_id: str | None, file_data: str | None, filename: str | None) -> tuple[str, str]:
+        """Return (filename, parsed text) of a stored or inline file. Raises NotFoundError, RequestError."""
+        if file_id is not None:
+            file = await self._files.get(file_id)
+            if file.size > MAX_DOCUMENT_BYTES:
+                raise _too_large(file.size)
+            known = self._texts.get((file.sha256, file.filename))
+            if known is None:
+                known = await self._parse(self._files.path(file), file.filename, file.media_type)
+                self._keep((file.sha256, file.filename), known)
+            return file.filename, known
+        if file_data is None:
+            raise RequestError("An input file needs 'file_id' or 'file_data'.", param="input")
+        name = filename or "file"
+        media_type, data = await asyncio.to_thread(_decode, file_data)
+        with tempfile.TemporaryDirectory(prefix="onward-") as folder:
+            path = Path(folder) / "file"
+            await asyncio.to_thread(path.write_bytes, data)
+            return name, await self._parse(path, name, media_type)
+
+    async def _parse(self, path: Path, filename: str, media_type: str | None) -> str:
+        try:
+            document = await self._parser.parse(path, filename=filename, media_type=media_type)
+        except ParseError as error:
+            message = f"The file '{filename}' cannot be read: {error.message}"
+            raise RequestError(message, param="input", code=error.code) from error
+        return document.text
+
+    def _keep(self, key: tuple[str, str], text: str) -> None:
+        self._texts[key] = text
+        while len(self._texts) > 1 and sum(map(len, self._texts.values())) > KEPT_CHARACTERS:
+            self._texts.popitem(last=False)
+
+
+async def _read(path: Path) -> bytes:
+    try:
+        return await asyncio.to_thread(path.read_bytes)
+    except FileNotFoundError as error:
+        raise RequestError("The file's content is gone.", param="input") from error
+
+
+def _too_large(size: int) -> RequestError:
+    return RequestError(
+        f"An input file has {size} bytes; the maximum is {MAX_DOCUMENT_BYTES}.", param="input", code="file_too_large"
+    )
+
+
+def _decode(file_data: str) -> tuple[str | None, bytes]:
+    """Return media type and bytes of base64, bare or in a `data:` URL. Raises RequestError."""
+    if len(file_data) > MAX_DOCUMENT_BYTES * 4 // 3 + 1024:
+        raise _too_large(len(file_data) * 3 // 4)
+    media_type, encoded, is_base64 = None, file_data, True
+    if file_data.startswith("data:"):
+        head, comma, encoded = file_data.partition(",")
+        if not comma:
+            raise RequestError("Invalid 'file_data': a data URL needs a comma.", param="input", code="invalid_value")
+        fields = head.removeprefix("data:").split(";")
+        media_type, is_base64 = fields[0] or None, "base64" in fields[1:]
+    try:
+        data = base64.b64decode(encoded, validate=False) if is_base64 else unquote_to_bytes(encoded)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(
+            "Invalid 'file_data': expected base64, bare or in a data URL.", param="input", code="invalid_value"
+        ) from error
+    return media_type, data
