@@ -63,7 +63,10 @@ class Window(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ChunkSpan(msgspec.Struct, frozen=True, array_like=True):
-    """A chunk as a run of windows: ``first_window <= w < last_window``; ``page`` is None where there are no pages."""
+    """A chunk as a run of windows: ``first_window <= w < last_window``; ``page`` is None where there are no pages.
+
+    ``terms`` are its words, packed for the keyword index.
+    """
 
     ordinal: int
     start: int
@@ -73,6 +76,7 @@ class ChunkSpan(msgspec.Struct, frozen=True, array_like=True):
     last_window: int
     page: int | None = None
     heading: str = ""
+    terms: bytes = b""
 
 
 class Prepared(msgspec.Struct, frozen=True):

@@ -40,7 +40,10 @@ class DocumentState(msgspec.Struct, frozen=True):
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """A chunk to store: ``start``/``end`` are code points of the parsed document, ``page`` counts from 1."""
+    """A chunk to store: ``start``/``end`` are code points of the parsed document, ``page`` counts from 1.
+
+    ``terms`` are its packed words (``ChunkSpan.terms``); the index makes them where they are empty.
+    """
 
     ordinal: int
     start: int
@@ -48,6 +51,7 @@ class Chunk(msgspec.Struct, frozen=True):
     text: str
     page: int | None = None
     heading: str = ""
+    terms: bytes = b""
 
 
 class Content(msgspec.Struct, frozen=True):

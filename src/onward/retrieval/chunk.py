@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from onward.ports.parse import ChunkSpan, Document, ParseError, Prepared, Recipe, Window
 from onward.retrieval.sentences import HEADING, PARAGRAPH, Atom, split_atoms
+from onward.retrieval.terms import pack_terms
 
 WINDOW_TOKENS = 220
 """o200k tokens that nearly always fit the 254 word pieces of one run of the model."""
@@ -36,8 +37,11 @@ def window_limit(recipe: Recipe) -> int:
     return max(MIN_WINDOW, min(limit, recipe.overlap_tokens or limit))
 
 
-def prepare(document: Document, recipe: Recipe, count: CountTokens) -> Prepared:
-    """Cut a document; raises ParseError over 5,000,000 tokens and ValueError for a recipe outside its limits."""
+def prepare(document: Document, recipe: Recipe, count: CountTokens, *, title: str = "") -> Prepared:
+    """Cut a document, whose ``title`` counts as words of each chunk.
+
+    Raises ParseError over 5,000,000 tokens and ValueError for a recipe outside its limits.
+    """
     check_recipe(recipe)
     limit = window_limit(recipe)
     sized = list(_sized_atoms(document, count, limit))
@@ -45,7 +49,7 @@ def prepare(document: Document, recipe: Recipe, count: CountTokens) -> Prepared:
     if tokens > MAX_TOKENS:
         raise ParseError("invalid_file", f"The file has {tokens} tokens; at most {MAX_TOKENS} can be searched.")
     windows, strengths = _pack(sized, limit)
-    chunks = list(_group(document, windows, strengths, recipe))
+    chunks = list(_group(document, windows, strengths, recipe, title))
     return Prepared(document, windows, chunks, tokens)
 
 
@@ -97,7 +101,7 @@ def _pack(sized: Sequence[tuple[Atom, int]], limit: int) -> tuple[list[Window], 
 
 
 def _group(
-    document: Document, windows: Sequence[Window], strengths: Sequence[int], recipe: Recipe
+    document: Document, windows: Sequence[Window], strengths: Sequence[int], recipe: Recipe, title: str
 ) -> Iterator[ChunkSpan]:
     pages = [page.start for page in document.pages]
     sections = [section.start for section in document.sections]
@@ -107,6 +111,7 @@ def _group(
         start, end = windows[first].start, windows[last - 1].end
         page = bisect_right(pages, start) - 1
         section = bisect_right(sections, start) - 1
+        heading = document.sections[section].title if section >= 0 else ""
         yield ChunkSpan(
             ordinal=ordinal,
             start=start,
@@ -115,7 +120,8 @@ def _group(
             first_window=first,
             last_window=last,
             page=document.pages[page].page if page >= 0 else None,
-            heading=document.sections[section].title if section >= 0 else "",
+            heading=heading,
+            terms=pack_terms(document.text[start:end], context=f"{title} {heading}"),
         )
         if last == len(windows):
             return

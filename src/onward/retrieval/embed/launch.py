@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -41,31 +40,43 @@ class Child:
         self._lock = data / "embedder.lock"
         self._log = data / "embedder.log"
         self._linger = linger
-        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
 
     def ensure(self) -> None:
         """Start the child unless one started here is still alive; raises EmbedError when it failed to start."""
-        if self._process is not None:
-            code = self._process.poll()
-            if code is None:
-                return
-            self._process = None
-            if code not in (0, ALREADY_RUNNING) and code > 0:
-                raise EmbedError(f"The embedder could not start: {self._last_words()}")
+        code = self.reap()
+        if code is not None and code > 0 and code != ALREADY_RUNNING:
+            raise EmbedError(f"The embedder could not start: {self._last_words()}")
+        if self._pid is None:
+            self._pid = self._spawn()
+
+    def reap(self) -> int | None:
+        """Collect the exit code of a child that has ended (below 0: a signal); None while it lives."""
+        if self._pid is None:
+            return None
+        try:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+        except ChildProcessError:
+            pid, status = self._pid, 0
+        if pid == 0:
+            return None
+        self._pid = None
+        return os.waitstatus_to_exitcode(status)
+
+    def _spawn(self) -> int:
+        """Start a process that outlives this one: other processes may be using it by then."""
         source = str(Path(onward.__file__).resolve().parents[1])
         inherited = os.environ.get("PYTHONPATH")
         environment = os.environ | {"PYTHONPATH": f"{source}{os.pathsep}{inherited}" if inherited else source}
         command = [sys.executable, "-m", "onward.retrieval.embed.server", str(self.socket), str(self._lock)]
         command += [] if self._linger is None else [str(self._linger)]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
-            )
-
-    def reap(self) -> None:
-        """Collect the exit code of a child that has ended."""
-        if self._process is not None and self._process.poll() is not None:
-            self._process = None
+        log = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+            actions += [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+            return os.posix_spawn(sys.executable, command, environment, file_actions=actions, setsid=True)
+        finally:
+            os.close(log)
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()

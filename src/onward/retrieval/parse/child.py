@@ -18,6 +18,7 @@ import msgspec
 from onward.ports.parse import Document, ParseCode, ParseError, Prepared, Recipe
 from onward.retrieval.chunk import prepare
 from onward.retrieval.parse.kinds import Kind, detect_kind
+from onward.retrieval.title import clean_title
 
 LENGTH = struct.Struct("<Q")
 TOKENIZER_SPAN = 20_000
@@ -107,7 +108,7 @@ def run(task: Task) -> Outcome:
         document = parse_file(Path(task.path), filename=task.filename, media_type=task.media_type)
         if task.recipe is None:
             return Outcome(document=document)
-        return Outcome(prepared=prepare(document, task.recipe, count_tokens()))
+        return Outcome(prepared=prepare(document, task.recipe, count_tokens(), title=clean_title(task.filename)))
     except ParseError as error:
         return Outcome(code=error.code, message=error.message)
     except (MemoryError, RecursionError):
