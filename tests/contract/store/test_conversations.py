@@ -1,0 +1,136 @@
+"""Conversations beyond what the random trees cover: metadata, locks by dead runs, references, branches."""
+
+from pathlib import Path
+
+import pytest
+from building import after, begin, call, context, ending, ids, message, on, output, run_test, turn
+
+from onward.core.errors import ConversationLocked, NotFoundError, RequestError
+from onward.ports.runs import Page
+from onward.store.sqlite.store import ProjectStore, SqliteStore
+
+
+def test_metadata_is_kept_and_replaced(tmp_path: Path) -> None:
+    async def body(_: SqliteStore, project: ProjectStore) -> None:
+        created = await project.conversations.create(metadata=b'{"a":"1"}', items=[])
+        assert await project.conversations.get("conv_" + created.suffix) == created
+        updated = await project.conversations.update("thread_" + created.suffix, metadata=b"{}")
+        assert (updated.metadata, updated.created_at) == (b"{}", created.created_at)
+        await project.conversations.delete("conv_" + created.suffix)
+        for attempt in (
+            project.conversations.get("conv_" + created.suffix),
+            project.conversations.update("conv_" + created.suffix, metadata=b"{}"),
+            project.conversations.delete("conv_" + created.suffix),
+            project.conversations.append("conv_" + created.suffix, [message("user", "x")]),
+            project.conversations.item("conv_" + created.suffix, "msg_1"),
+            project.conversations.remove("conv_" + created.suffix, "msg_1"),
+            project.conversations.page("conv_" + created.suffix, Page()),
+        ):
+            with pytest.raises(NotFoundError, match=r"Conversation with id 'conv_\w+' not found"):
+                await attempt
+
+    run_test(tmp_path, body)
+
+
+def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:
+    async def body(_: SqliteStore, project: ProjectStore) -> None:
+        twice = message("user", "x")
+        with pytest.raises(RequestError, match="Duplicate item found with id"):
+            await project.conversations.create(metadata=b"{}", items=[twice, twice])
+        assert await project.runs.item(twice.id) is None
+
+    run_test(tmp_path, body)
+
+
+def test_a_dead_run_does_not_lock_edits(tmp_path: Path) -> None:
+    async def body(_: SqliteStore, project: ProjectStore) -> None:
+        first = message("user", "first")
+        created = await project.conversations.create(metadata=b"{}", items=[first])
+        name = "conv_" + created.suffix
+        for edit in (
+            lambda: project.conversations.append(name, [message("user", "more")]),
+            lambda: project.conversations.remove(name, first.id),
+            lambda: project.conversations.delete(name),
+        ):
+            suffix, lease = await begin(project, on(created.suffix), [message("user", "q")])
+            with pytest.raises(ConversationLocked):
+                await edit()
+            await project.runs.renew(lease, seconds=-1)
+            await edit()
+            run = await project.runs.get(suffix)
+            assert run is not None and run.status == "failed"
+
+    run_test(tmp_path, body)
+
+
+def test_edits_do_not_reach_into_branches(tmp_path: Path) -> None:
+    async def body(store: SqliteStore, project: ProjectStore) -> None:
+        first = message("user", "first")
+        created = await project.conversations.create(metadata=b"{}", items=[first])
+        name = "conv_" + created.suffix
+        suffix = await turn(project, on(created.suffix))
+        branch = await turn(project, after(suffix), "branch")
+        await project.conversations.remove(name, first.id)
+        later = await turn(project, on(created.suffix), "later")
+        await project.conversations.delete(name)
+        await store.sweep()
+        assert first.id in ids(await context(project, after(suffix)))
+        assert first.id in ids(await context(project, after(branch)))
+        assert first.id not in ids(await context(project, after(later)))
+        assert len(await context(project, after(await turn(project, after(suffix), "goes on")))) == 5
+
+    run_test(tmp_path, body)
+
+
+def test_cursors_survive_the_deletion_and_the_sweep_of_their_item(tmp_path: Path) -> None:
+    async def body(store: SqliteStore, project: ProjectStore) -> None:
+        items = [message("user", str(number)) for number in range(5)]
+        created = await project.conversations.create(metadata=b"{}", items=items)
+        name = "conv_" + created.suffix
+        await project.conversations.remove(name, items[2].id)
+        await store.sweep()
+        page = await project.conversations.page(name, Page(limit=2, order="asc", after=items[2].id))
+        assert (ids(page.items), page.has_more) == (ids(items[3:]), False)
+        page = await project.conversations.page(name, Page(limit=1, order="desc", after=items[2].id))
+        assert (ids(page.items), page.has_more) == ([items[1].id], True)
+        with pytest.raises(NotFoundError) as caught:
+            await project.conversations.page(name, Page(after="msg_never"))
+        assert caught.value.param == "after"
+        with pytest.raises(NotFoundError):
+            await project.conversations.item(name, items[2].id)
+        assert await project.runs.item(items[2].id) is None
+        await project.conversations.append(name, [items[2]])
+        assert (await project.conversations.item(name, items[2].id)) == items[2]
+
+    run_test(tmp_path, body)
+
+
+def test_references_find_the_newest_published_item(tmp_path: Path) -> None:
+    async def body(_: SqliteStore, project: ProjectStore) -> None:
+        old = message("user", "old", item_id="msg_same")
+        new = message("user", "new", item_id="msg_same")
+        await project.conversations.create(metadata=b"{}", items=[old])
+        assert await project.runs.item("msg_same") == old
+        await project.conversations.create(metadata=b"{}", items=[new])
+        assert await project.runs.item("msg_same") == new
+        assert await project.runs.item("msg_other") is None
+
+    run_test(tmp_path, body)
+
+
+def test_calls_put_into_a_conversation_wait_for_their_outputs(tmp_path: Path) -> None:
+    async def body(_: SqliteStore, project: ProjectStore) -> None:
+        calls = [call("c1"), call("c2")]
+        created = await project.conversations.create(metadata=b"{}", items=calls)
+        name = "conv_" + created.suffix
+        assert (await project.runs.base(on(created.suffix))).open_calls == ("c1", "c2")
+        await project.conversations.append(name, [output("c1")])
+        assert (await project.runs.base(on(created.suffix))).open_calls == ("c2",)
+        await project.conversations.remove(name, calls[1].id)
+        assert (await project.runs.base(on(created.suffix))).open_calls == ()
+        suffix, lease = await begin(project, on(created.suffix), [message("user", "q")])
+        await project.runs.end(lease, ending([call("c3")], open_calls=("c3",)))
+        assert (await project.runs.base(on(created.suffix))).open_calls == ("c3",)
+        assert (await project.runs.base(after(suffix))).open_calls == ("c3",)
+
+    run_test(tmp_path, body)
