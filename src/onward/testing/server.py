@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from onward.testing.app import Received, ScriptedApp
 from onward.testing.script import Script
-from onward.testing.upstream import Received, ScriptedApp
 
 
 class ScriptedUpstream:

@@ -97,6 +97,7 @@ class ListedModel(Struct):
     """One entry of `/models`. The window has a name of its own at each upstream."""
 
     id: str
+    owned_by: str | None = None
     context_length: int | None = None
     max_model_len: int | None = None
     context_window: int | None = None
