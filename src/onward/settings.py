@@ -43,7 +43,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[str, str], Meta(description="Model names that clients use → names that the upstream knows.")
     ] = {}
     context_window: Annotated[
-        int | None, Meta(description="Context window in tokens, for a model where it is not known.", ge=256)
+        Annotated[int, Meta(ge=256)] | None,
+        Meta(description="Context window in tokens, for a model where it is not known."),
     ] = None
     tool_mode: Annotated[
         Literal["native", "constrained", "salvage", "none"] | None,

@@ -1,6 +1,6 @@
 """The composition root: the one place that knows every adapter and puts them behind the ports.
 
-Adapters are imported here when they are first needed, so that a server starts quickly and holds only what it uses.
+Adapters are imported where they are first needed, so that a server starts quickly and holds only what it uses.
 """
 
 from __future__ import annotations
@@ -8,32 +8,42 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from onward.core.ids import new_suffix
-from onward.engine.engine import Engine
 from onward.settings import Settings, load
 
 if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from onward.api.services import Authenticator, Project
+    from onward.api.auth import ApiKeyAuthenticator
+    from onward.engine.engine import Engine
+    from onward.models.chat_completions import Upstream
     from onward.ports.attachments import Attachments
+    from onward.ports.blobs import Blobs
     from onward.ports.conversations import Conversations
+    from onward.ports.embed import Embedder
     from onward.ports.files import Files
     from onward.ports.hosted import Toolset
-    from onward.ports.model import Models
+    from onward.ports.library import Library
+    from onward.ports.model import Model, Models
+    from onward.ports.parse import Parser
+    from onward.ports.passages import PassageIndex
     from onward.ports.runs import Runs
-    from onward.ports.vector_stores import VectorStores
+    from onward.ports.vector_stores import StoreSearch, VectorStores
     from onward.store.sqlite.store import SqliteStore
+    from onward.store.sqlite.work import SqliteWork
 
 log = logging.getLogger("onward")
+
+RECOVERY_SECONDS: Final = 10.0
+SWEEP_SECONDS: Final = 60.0
 
 
 class ProjectParts(Struct, frozen=True, kw_only=True):
@@ -44,6 +54,7 @@ class ProjectParts(Struct, frozen=True, kw_only=True):
     conversations: Conversations
     files: Files
     vector_stores: VectorStores
+    search: StoreSearch
     toolset: Toolset
     attachments: Attachments
 
@@ -52,6 +63,320 @@ class Composition(Struct, frozen=True, kw_only=True):
     """What the handlers are given."""
 
     models: Models
-    projects: Authenticator
+    projects: ApiKeyAuthenticator
     engine: Engine
+    embedder: Embedder
     disconnect_grace: float | None
+
+
+def data_dir(settings: Settings) -> Path:
+    """Return the data directory, made if it is missing."""
+    data = Path(settings.data).expanduser()
+    data.mkdir(parents=True, exist_ok=True)
+    return data
+
+
+@asynccontextmanager
+async def open_data(settings: Settings) -> AsyncGenerator[SqliteStore]:
+    """Open the data directory of `settings` for the length of a block."""
+    from onward.store.sqlite.store import open_store
+
+    async with open_store(data_dir(settings), node=new_suffix(), durability=settings.durability) as store:
+        yield store
+
+
+async def has_keys(settings: Settings) -> bool:
+    """Tell whether a valid API key is stored."""
+    async with open_data(settings) as store:
+        return await store.keys.any()
+
+
+class Projects:
+    """Makes each project's parts once."""
+
+    def __init__(self, make: Callable[[int], ProjectParts]) -> None:
+        self._make = make
+        self._parts: dict[int, ProjectParts] = {}
+
+    def get(self, key: int) -> ProjectParts:
+        """Return the parts of a project."""
+        parts = self._parts.get(key)
+        if parts is None:
+            parts = self._parts[key] = self._make(key)
+        return parts
+
+
+@asynccontextmanager
+async def compose(settings: Settings, environ: Mapping[str, str]) -> AsyncGenerator[tuple[Composition, str]]:
+    """Open everything a server process needs; yields the composition and the sentence about its model.
+
+    Background work (recovery, ingestion, heartbeats, sweeps) runs until the block ends.
+    """
+    from onward.api.auth import ApiKeyAuthenticator
+    from onward.engine.engine import Engine
+
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_data(settings))
+        models, sentence = await _open_models(settings, environ, stack)
+        embedder = await _open_embedder(settings, environ, stack)
+        make, ingest = await _open_retrieval(settings, store, embedder, stack)
+        projects = Projects(make)
+        engine = Engine(models=models, node=store.node)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        background = [
+            tasks.create_task(engine.heartbeat()),
+            tasks.create_task(_keep_house(store)),
+            tasks.create_task(ingest()),
+        ]
+        stack.callback(_cancel_all, background)
+        yield (
+            Composition(
+                models=models,
+                projects=ApiKeyAuthenticator(
+                    store.keys,
+                    preset=settings.api_key,
+                    default_project=store.default_project,
+                    project=projects.get,
+                ),
+                engine=engine,
+                embedder=embedder,
+                disconnect_grace=settings.disconnect_grace,
+            ),
+            sentence,
+        )
+
+
+def _cancel_all(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+
+
+async def _keep_house(store: SqliteStore) -> None:
+    """End what dead processes left, at once and from then on; remove what nothing reaches any more."""
+    since_sweep = 0.0
+    while True:
+        try:
+            await store.recovery.settle_expired()
+            if since_sweep >= SWEEP_SECONDS:
+                since_sweep = 0.0
+                await store.sweep()
+        except Exception:
+            log.exception("housekeeping failed")
+        await asyncio.sleep(RECOVERY_SECONDS)
+        since_sweep += RECOVERY_SECONDS
+
+
+class _OneModel:
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    async def resolve(self, name: str | None) -> Model:
+        from onward.models.chat_completions import ChatModel
+        from onward.models.profiles import Profile
+
+        return ChatModel(name or "default", upstream=self._upstream, profile=Profile())
+
+    async def names(self) -> list[str]:
+        return ["default"]
+
+
+async def _open_models(settings: Settings, environ: Mapping[str, str], stack: AsyncExitStack) -> tuple[Models, str]:
+    from onward.models.chat_completions import Connections, Endpoint, Upstream
+
+    connections = await stack.enter_async_context(Connections())
+    url = settings.upstream_url or environ.get("OPENAI_BASE_URL") or "http://127.0.0.1:11434/v1"
+    return _OneModel(Upstream(Endpoint(base_url=url, label="up"), connections)), f"model: {url}"
+
+
+async def _open_embedder(settings: Settings, environ: Mapping[str, str], stack: AsyncExitStack) -> Embedder:
+    if settings.embedder == "upstream":
+        from onward.retrieval.embed.upstream import UpstreamEmbedder
+
+        url = settings.upstream_url or environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        key = settings.upstream_key or environ.get("OPENAI_API_KEY")
+        model = settings.embedding_model or "text-embedding-3-small"
+        upstream = UpstreamEmbedder(url, model=model, api_key=key)
+        stack.push_async_callback(upstream.aclose)
+        return upstream
+    from onward.retrieval.embed.local import LocalEmbedder
+
+    local = LocalEmbedder(data_dir(settings))
+    stack.push_async_callback(local.aclose)
+    return local
+
+
+async def _open_retrieval(
+    settings: Settings, store: SqliteStore, embedder: Embedder, stack: AsyncExitStack
+) -> tuple[Callable[[int], ProjectParts], Callable[[], Coroutine[None, None, None]]]:
+    from onward.retrieval.index.sqlite import SqlitePassageIndex
+    from onward.retrieval.ingest import Ingestion
+    from onward.retrieval.library import PassageLibrary
+    from onward.retrieval.parse.pool import ParserPool
+    from onward.store.blobs_local import LocalBlobs
+    from onward.store.sqlite.ledger import SqliteLedger
+    from onward.store.sqlite.work import SqliteWork
+
+    data = data_dir(settings)
+    index = SqlitePassageIndex(data)
+    stack.push_async_callback(index.aclose)
+    parser = ParserPool()
+    stack.push_async_callback(parser.aclose)
+    blobs = LocalBlobs(data / "blobs")
+    work = SqliteWork(store.state)
+    library = PassageLibrary(parser=parser, embedder=embedder, index=index)
+    ingestion = Ingestion(
+        work=work,
+        ledger=SqliteLedger(state=store.state, blobs=blobs, work=work),
+        library=library,
+        index=index,
+        blobs=blobs,
+        owner=store.node,
+    )
+
+    def make(key: int) -> ProjectParts:
+        return _project(key, store, blobs=blobs, index=index, work=work, library=library, parser=parser)
+
+    return make, ingestion.run
+
+
+def _project(
+    key: int,
+    store: SqliteStore,
+    *,
+    blobs: Blobs,
+    index: PassageIndex,
+    work: SqliteWork,
+    library: Library,
+    parser: Parser,
+) -> ProjectParts:
+    from onward.retrieval.cite import SentenceCiter
+    from onward.retrieval.extract import extract_answer
+    from onward.retrieval.query import make_queries
+    from onward.store.sqlite.files import SqliteFiles
+    from onward.store.sqlite.vector_stores import SqliteVectorStores
+    from onward.tools.attachments import ProjectAttachments
+    from onward.tools.search import ProjectSearch
+    from onward.tools.toolset import ProjectToolset
+
+    own = store.for_project(key)
+    files = SqliteFiles(state=store.state, project=key, blobs=blobs, index=index, work=work)
+    vector_stores = SqliteVectorStores(state=store.state, project=key, index=index, work=work)
+    search = ProjectSearch(project=key, vector_stores=vector_stores, library=library)
+    return ProjectParts(
+        key=key,
+        runs=own.runs,
+        conversations=own.conversations,
+        files=files,
+        vector_stores=vector_stores,
+        search=search,
+        toolset=ProjectToolset(
+            vector_stores=vector_stores,
+            search=search,
+            citers=SentenceCiter,
+            extractor=extract_answer,
+            query_maker=make_queries,
+        ),
+        attachments=ProjectAttachments(files=files, parser=parser),
+    )
+
+
+def routes() -> list[BaseRoute]:
+    """Return the routes of every dialect and resource, the busiest first."""
+    from onward.api.resources import (
+        embeddings,
+        file_batches,
+        files,
+        models,
+        search,
+        vector_store_files,
+        vector_stores,
+    )
+    from onward.api.responses import conversations
+    from onward.api.responses import routes as responses
+
+    modules = (
+        responses,
+        conversations,
+        files,
+        vector_stores,
+        vector_store_files,
+        file_batches,
+        search,
+        embeddings,
+        models,
+    )
+    return [route for module in modules for route in module.routes]
+
+
+class Application:
+    """The ASGI application of one server process; its lifespan opens and closes the composition."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], *, announce: bool) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._announce = announce
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._app is not None:
+            await self._app(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        from onward.api.app import build_app
+
+        await receive()
+        async with compose(self._settings, self._environ) as (composition, sentence):
+            self._app = build_app(composition, routes())
+            if self._announce:
+                await self._say(composition, sentence)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _say(self, composition: Composition, sentence: str) -> None:
+        settings = self._settings
+        log.info("serving http://%s:%d/v1, state in %s", settings.host, settings.port, settings.data)
+        log.info("%s", sentence)
+        if not await composition.projects.required():
+            log.info("no API key is configured: every local caller is served, nobody else (onward keys create NAME)")
+
+
+def create_worker() -> Application:
+    """Return the application of one of several workers; its settings come from the environment that `serve` made."""
+    settings = load(environ=os.environ).settings
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    return Application(settings, os.environ, announce=False)
+
+
+def serve(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Serve until a signal, with one process or several."""
+    if settings.workers == 1:
+        _run(Application(settings, environ, announce=True), settings)
+        return
+    os.environ.update(_as_environment(settings))
+    log.info("serving http://%s:%d/v1 with %d processes", settings.host, settings.port, settings.workers)
+    _run("onward.wiring:create_worker", settings)
+
+
+def _run(app: Application | str, settings: Settings) -> None:
+    import uvicorn
+
+    uvicorn.run(
+        app,
+        factory=isinstance(app, str),
+        workers=settings.workers,
+        host=settings.host,
+        port=settings.port,
+        lifespan="on",
+        timeout_graceful_shutdown=5,
+        log_level="warning",
+        access_log=False,
+    )
+
+
+def _as_environment(settings: Settings) -> dict[str, str]:
+    values = {name: getattr(settings, name) for name in Settings.__struct_fields__}
+    values["aliases"] = ",".join(f"{alias}={target}" for alias, target in settings.aliases.items())
+    return {f"ONWARD_{name.upper()}": str(value) for name, value in values.items() if value not in (None, "")}

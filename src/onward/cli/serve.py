@@ -39,9 +39,7 @@ def run(settings: Settings) -> None:
     from onward import wiring
 
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    data = Path(settings.data).expanduser()
-    data.mkdir(parents=True, exist_ok=True)
-    if not is_loopback(settings.host) and settings.api_key is None and not asyncio.run(wiring.has_keys(data)):
+    if not is_loopback(settings.host) and settings.api_key is None and not asyncio.run(wiring.has_keys(settings)):
         raise click.ClickException(
             f"Refusing to listen on {settings.host} without any API key: whoever reaches it could read everything.\n"
             "Create a key with `onward keys create NAME`, or set ONWARD_API_KEY, or listen on 127.0.0.1."

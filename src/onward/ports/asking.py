@@ -13,7 +13,7 @@ from onward.ports.passages import Passage
 class QueryMaker(Protocol):
     """Makes the queries of a search that no model asked for."""
 
-    def __call__(self, messages: Sequence[str]) -> Sequence[str]:
+    def __call__(self, messages: Sequence[str], /) -> Sequence[str]:
         """Return the queries for the last of `messages` (the user's, oldest first).
 
         A message that is short or leans on the one before ("and for digital goods?") also brings that one. Empty where
@@ -25,6 +25,6 @@ class QueryMaker(Protocol):
 class Extractor(Protocol):
     """Answers from passages alone."""
 
-    def __call__(self, questions: Sequence[str], passages: Sequence[Passage]) -> Answer:
+    def __call__(self, questions: Sequence[str], passages: Sequence[Passage], /) -> Answer:
         """Return the best sentences of `passages` for the last of `questions`; an empty text where none fits."""
         ...

@@ -12,7 +12,7 @@ def render_config(body: CreateResponse, tools: bytes) -> bytes:
     text = {"format": _format(body.text.format if body.text else None), "verbosity": _verbosity(body)}
     reasoning = body.reasoning
     summary = (reasoning.summary or reasoning.generate_summary) if reasoning else None
-    choice = bytes(body.tool_choice) if body.tool_choice is not None else b"null"
+    choice = bytes(body.tool_choice)
     return b"".join(
         (
             b'{"instructions":',

@@ -48,8 +48,8 @@ async def read_turn(body: CreateResponse, runs: Runs, *, default_model: str) -> 
     parent = _parent(body)
     _check_ranges(body)
     supplied = read_input(body.input) if body.input is not None else Supplied((), frozenset())
-    tools = read_tools(_bytes(body.tools)) if _given(body.tools) else NO_TOOLS
-    choice = read_tool_choice(_bytes(body.tool_choice)) if _given(body.tool_choice) else ToolChoice()
+    tools = read_tools(bytes(body.tools)) if _given(body.tools) else NO_TOOLS
+    choice = read_tool_choice(bytes(body.tool_choice)) if _given(body.tool_choice) else ToolChoice()
     model = body.model or default_model
     text_format = _format(body.text.format if body.text else None)
     turn = TurnRequest(
@@ -91,12 +91,8 @@ def check_include(values: Sequence[str]) -> frozenset[str]:
     return frozenset(values)
 
 
-def _given(raw: msgspec.Raw | None) -> bool:
-    return _bytes(raw) != b"null"
-
-
-def _bytes(raw: msgspec.Raw | None) -> bytes:
-    return bytes(raw) if raw is not None else b"null"
+def _given(raw: msgspec.Raw) -> bool:
+    return bytes(raw) != b"null"
 
 
 def _check_unsupported(body: CreateResponse) -> None:
@@ -150,14 +146,14 @@ def _format(field: FormatField | None) -> TextFormat:
         return TextFormat("json_object")
     if field.type != "json_schema":
         raise invalid_value("text.format.type", field.type, ("text", "json_object", "json_schema"))
-    for name, value in (("name", field.name), ("schema", field.schema)):
-        if value is None:
+    for name, given in (("name", field.name is not None), ("schema", _given(field.schema))):
+        if not given:
             raise RequestError(
                 f"Missing required parameter: 'text.format.{name}'.",
                 param=f"text.format.{name}",
                 code="missing_required_parameter",
             )
-    if not bytes(field.schema or b"").lstrip().startswith(b"{"):
+    if not bytes(field.schema).lstrip().startswith(b"{"):
         raise RequestError(
             "Invalid type for 'text.format.schema': expected an object.",
             param="text.format.schema",

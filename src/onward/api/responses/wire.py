@@ -1,9 +1,12 @@
 """The request of `POST /v1/responses` as it comes: types only, no meaning. Unknown fields are ignored."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
+
+NULL: Final = Raw(b"null")
+"""Stands for a raw field that is absent or null."""
 
 
 class Reasoning(Struct, frozen=True):
@@ -32,7 +35,7 @@ class FormatField(Struct, frozen=True):
     type: str
     name: str | None = None
     description: str | None = None
-    schema: Raw | None = None
+    schema: Raw = NULL
     strict: bool | None = None
 
 
@@ -56,8 +59,8 @@ class CreateResponse(Struct, frozen=True):
     stream_options: StreamOptions | None = None
     background: bool | None = None
     include: list[str] | None = None
-    tools: Raw | None = None
-    tool_choice: Raw | None = None
+    tools: Raw = NULL
+    tool_choice: Raw = NULL
     parallel_tool_calls: bool | None = None
     max_tool_calls: int | None = None
     max_output_tokens: int | None = None
@@ -68,7 +71,7 @@ class CreateResponse(Struct, frozen=True):
     reasoning: Reasoning | None = None
     truncation: Literal["auto", "disabled"] | None = None
     metadata: dict[str, object] | None = None
-    prompt: Raw | None = None
+    prompt: Raw = NULL
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
     safety_identifier: str | None = None
