@@ -57,5 +57,5 @@ class DocumentBuilder:
 
 def close_sections(sections: list[Section], end: int) -> list[Section]:
     """Return the sections, each ending where the next one begins and the last at ``end``."""
-    ends = [section.start for section in sections[1:]] + [end]
+    ends = [*(section.start for section in sections[1:]), end][: len(sections)]
     return [Section(s.start, stop, s.title, s.level) for s, stop in zip(sections, ends, strict=True)]
