@@ -1,0 +1,124 @@
+"""Real servers and the real SDK: every conformance test talks HTTP to an `onward serve` process.
+
+`ONWARD_TEST_WORKERS=3` runs the whole suite against three processes on one store.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from openai import OpenAI
+
+START_SECONDS = 30.0
+
+
+class Server:
+    """A running `onward serve`, or a scripted upstream: a base URL, a data directory and a process."""
+
+    def __init__(self, port: int, data: Path, process: subprocess.Popen[bytes]) -> None:
+        self.port = port
+        self.data = data
+        self.process = process
+        self.url = f"http://127.0.0.1:{port}"
+        self.base_url = f"{self.url}/v1"
+
+    def client(self, *, api_key: str = "none", max_retries: int = 0) -> OpenAI:
+        """Return the real SDK, pointed here."""
+        return OpenAI(base_url=self.base_url, api_key=api_key, max_retries=max_retries, timeout=60)
+
+    def kill(self) -> None:
+        """Kill the process as `kill -9` does."""
+        self.process.kill()
+        self.process.wait()
+
+
+def free_port() -> int:
+    """Return a port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Return once `url` answers. Raises AssertionError where the process ends or stays silent."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the server ended while starting"
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.02)
+    raise AssertionError(f"{url} did not answer")
+
+
+@contextmanager
+def running(arguments: list[str], environment: Mapping[str, str]) -> Generator[subprocess.Popen[bytes]]:
+    """Run `python ARGUMENTS` for the length of a block."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("ONWARD_", "OPENAI_"))}
+    process = subprocess.Popen([sys.executable, *arguments], env=clean | dict(environment))
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def serve(data: Path, environment: Mapping[str, str], *, port: int | None = None) -> Generator[Server]:
+    """Run `onward serve` on a data directory."""
+    chosen = port or free_port()
+    arguments = ["-m", "onward", "serve", "--port", str(chosen), "--data", str(data)]
+    workers = os.environ.get("ONWARD_TEST_WORKERS")
+    extra = {"ONWARD_WORKERS": workers} if workers else {}
+    with running(arguments, {"ONWARD_LOG_LEVEL": "warning"} | extra | dict(environment)) as process:
+        wait_until_ready(f"http://127.0.0.1:{chosen}/health", process)
+        yield Server(chosen, data, process)
+
+
+@pytest.fixture(scope="session")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A scripted upstream with the default script, shared by the session."""
+    port = free_port()
+    with running(["-m", "onward.testing.upstream", "--port", str(port)], {}) as process:
+        wait_until_ready(f"http://127.0.0.1:{port}/requests", process)
+        yield Server(port, tmp_path_factory.mktemp("upstream"), process)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, upstream: Server) -> Iterator[Server]:
+    """A server over the scripted upstream, shared by the session: tests make objects of their own."""
+    with serve(tmp_path_factory.mktemp("data"), {"OPENAI_BASE_URL": upstream.base_url}) as running_server:
+        yield running_server
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[OpenAI]:
+    """The real SDK, pointed at the shared server; without retries, so that an error is seen."""
+    with server.client() as one:
+        yield one
+
+
+@pytest.fixture
+def serve_here(tmp_path: Path, upstream: Server) -> Iterator[Callable[..., Server]]:
+    """Start servers of a test's own: `serve_here(NAME=value)`; they end with the test."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+
+        def start(*, data: Path | None = None, **environment: str) -> Server:
+            merged = {"OPENAI_BASE_URL": upstream.base_url} | environment
+            return stack.enter_context(serve(data or tmp_path / "data", merged))
+
+        yield start
