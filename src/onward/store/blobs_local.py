@@ -8,14 +8,16 @@ import asyncio
 import fcntl
 import hashlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
 from onward.core.errors import PayloadTooLargeError
 from onward.core.ids import new_suffix
 from onward.ports.blobs import Blob
+
+T = TypeVar("T")
 
 BUFFER: Final = 1024 * 1024
 """Bytes that gather in memory before a thread hashes and writes them."""
@@ -35,12 +37,13 @@ class LocalBlobs:
     @asynccontextmanager
     async def writer(self, project: int, *, limit: int) -> AsyncGenerator["LocalWriter"]:
         """Open a writer; leaving the context without `publish` leaves nothing on disk."""
-        handle = await asyncio.to_thread(self._open_temporary)
-        writer = LocalWriter(self, project, handle, limit)
+        opened: list[IO[bytes]] = []
         try:
-            yield writer
+            await _in_thread(lambda: opened.append(self._open_temporary()))
+            yield LocalWriter(self, project, opened[0], limit)
         finally:
-            await asyncio.shield(asyncio.to_thread(_discard, handle))
+            for handle in opened:
+                await _in_thread(lambda handle=handle: _discard(handle))
 
     def _open_temporary(self) -> IO[bytes]:
         folder = self._root / "incoming"
@@ -57,13 +60,16 @@ class LocalBlobs:
 
     @asynccontextmanager
     async def _hold(self, project: int, sha256: str) -> AsyncGenerator[None]:
-        handle = await asyncio.to_thread(self._open_shard, project, sha256)
+        opened: list[IO[str]] = []
         try:
+            await _in_thread(lambda: opened.append(self._open_shard(project, sha256)))
+            handle = opened[0]
             while not _try_lock(handle):  # noqa: ASYNC110 - the holder may be another process
                 await asyncio.sleep(LOCK_RETRY_SECONDS)
             yield
         finally:
-            handle.close()
+            for handle in opened:
+                handle.close()
 
     def _open_shard(self, project: int, sha256: str) -> IO[str]:
         folder = self.path(project, sha256).parent
@@ -72,12 +78,14 @@ class LocalBlobs:
 
     async def read(self, project: int, sha256: str, *, chunk: int = 256 * 1024) -> AsyncIterator[bytes]:
         """Iterate over the bytes. Raises FileNotFoundError before the first chunk."""
-        handle = await asyncio.to_thread(self.path(project, sha256).open, "rb", 0)
+        opened: list[IO[bytes]] = []
         try:
-            while data := await asyncio.to_thread(handle.read, chunk):
+            await _in_thread(lambda: opened.append(self.path(project, sha256).open("rb", buffering=0)))
+            while data := await _in_thread(lambda: opened[0].read(chunk)):
                 yield data
         finally:
-            handle.close()
+            for handle in opened:
+                handle.close()
 
     async def remove(self, project: int, sha256: str) -> bool:
         """Remove a blob; False where there was none."""
@@ -134,7 +142,7 @@ class LocalWriter:
         self._pending.append(data)
         self._pending_size += len(data)
         if self._pending_size >= BUFFER:
-            await asyncio.to_thread(self._flush)
+            await _in_thread(self._flush)
 
     def _flush(self) -> None:
         data = b"".join(self._pending)
@@ -147,7 +155,7 @@ class LocalWriter:
 
     async def seal(self) -> Blob:
         """Flush the bytes to disk and return their address."""
-        self._blob = await asyncio.to_thread(self._seal)
+        self._blob = await _in_thread(self._seal)
         return self._blob
 
     def _seal(self) -> Blob:
@@ -158,7 +166,26 @@ class LocalWriter:
     async def publish(self) -> None:
         """Move the sealed bytes to their address."""
         assert self._blob is not None, "publish comes after seal"
-        await asyncio.to_thread(_move, Path(self._handle.name), self._blobs.path(self._project, self._blob.sha256))
+        source, target = Path(self._handle.name), self._blobs.path(self._project, self._blob.sha256)
+        await _in_thread(lambda: _move(source, target))
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Run `work` in a thread and return only when it has ended, also where the caller was cancelled meanwhile.
+
+    A file that another thread still writes to must not be closed or removed under it.
+    """
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()
+        raise cancelled
+    return task.result()
 
 
 def _move(source: Path, target: Path) -> None:
