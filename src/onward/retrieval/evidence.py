@@ -25,7 +25,7 @@ MAX_TABLE = 4000
 
 
 class Sentence(NamedTuple):
-    """A sentence of a passage: ``start``/``end`` are code points of its text, ``heading`` the words of all headings above it."""
+    """A sentence of a passage: ``start``/``end`` are code points of its text, ``heading`` words above it."""
 
     passage: int
     start: int

@@ -19,9 +19,6 @@ from onward.retrieval.language import Tongue, guess_tongue
 
 Floats = npt.NDArray[np.float32]
 
-MAX_SHARE = 1.5
-"""A chunk that repeats every term of the query reaches more than its plain weight; more than this says no more."""
-
 
 class Legs(NamedTuple):
     """Both legs over the same rows: ``ideal`` is the summed idf of the query's terms, known to the index or not."""
@@ -64,7 +61,7 @@ def choose_logit(text: str, *, weights: Weights | None, ranker: Literal["auto", 
 def fuse(legs: Legs, *, text: str, weights: Weights | None, ranker: Literal["auto", "none"]) -> Floats:
     """Return the log odds of every row."""
     logit = choose_logit(text, weights=weights, ranker=ranker)
-    share = np.minimum(legs.words / max(legs.ideal, 1e-6), MAX_SHARE)
+    share = legs.words / max(legs.ideal, 1e-6)
     return np.asarray(logit.dense * legs.dense + logit.words * share + logit.bias, np.float32)
 
 
