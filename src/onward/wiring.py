@@ -372,6 +372,8 @@ def _run(app: Application | str, settings: Settings) -> None:
         lifespan="on",
         timeout_graceful_shutdown=5,
         log_level="warning",
+        proxy_headers=False,
+        server_header=False,
         access_log=False,
     )
 

@@ -1,0 +1,120 @@
+"""The OpenAPI document of this server, made from its routes and from the structs that decode its requests."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from starlette.routing import BaseRoute, Route
+
+from onward import __version__
+from onward.api.resources import embeddings, file_batches, files, search, vector_store_files, vector_stores
+from onward.api.responses import conversations, wire
+from onward.api.responses import routes as responses
+
+Schema = dict[str, Any]
+
+BODIES: Final[Mapping[Callable[..., object], type[msgspec.Struct]]] = {
+    responses.create: wire.CreateResponse,
+    conversations.create: wire.CreateConversation,
+    conversations.update: wire.UpdateConversation,
+    conversations.create_items: wire.CreateItems,
+    embeddings.create: embeddings.Embeddings,
+    file_batches.create: file_batches.CreateBatch,
+    search.search: search.Search,
+    vector_store_files.attach: vector_store_files.AttachFile,
+    vector_store_files.update: vector_store_files.UpdateFile,
+    vector_stores.create: vector_stores.CreateStore,
+    vector_stores.update: vector_stores.UpdateStore,
+}
+"""Handler → the struct that decodes its JSON body."""
+
+_UPLOAD: Final[Schema] = {
+    "type": "object",
+    "required": ["file", "purpose"],
+    "properties": {
+        "file": {"type": "string", "format": "binary"},
+        "purpose": {"type": "string", "enum": ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]},
+    },
+}
+
+_PAGE: Final = (
+    ("limit", {"type": "integer", "minimum": 1, "maximum": 100}),
+    ("order", {"type": "string", "enum": ["asc", "desc"]}),
+    ("after", {"type": "string"}),
+    ("before", {"type": "string"}),
+)
+_INCLUDE: Final = ("include[]", {"type": "array", "items": {"type": "string"}})
+_LISTS: Final = re.compile(r"/(input_items|items|files|vector_stores)$")
+_PARAMETER: Final = re.compile(r"\{(\w+)(?::path)?\}")
+
+_ERROR: Final[Schema] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+
+
+def describe(routes: Sequence[BaseRoute]) -> Schema:
+    """Return the OpenAPI 3.1 document of `routes`."""
+    bodies: list[type[msgspec.Struct]] = list(BODIES.values())
+    schemas, components = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
+    by_type = dict(zip(bodies, schemas, strict=True))
+    paths: dict[str, Schema] = {}
+    for route in routes:
+        if not isinstance(route, Route):
+            continue
+        path = _PARAMETER.sub(r"{\1}", route.path)
+        for method in sorted((route.methods or set()) - {"HEAD"}):
+            paths.setdefault(path, {})[method.lower()] = _operation(route, method, by_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Onward", "version": __version__},
+        "security": [{"bearer": []}],
+        "paths": paths,
+        "components": {
+            "schemas": {**components, "Error": _ERROR},
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(route: Route, method: str, by_type: Mapping[type[msgspec.Struct], Schema]) -> Schema:
+    endpoint: Callable[..., object] = route.endpoint
+    parameters: list[Schema] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(route.path)
+    ]
+    if method == "GET" and _LISTS.search(route.path):
+        parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in _PAGE]
+    if method == "GET" and ("responses" in route.path or "items" in route.path):
+        parameters.append({"name": _INCLUDE[0], "in": "query", "schema": _INCLUDE[1]})
+    operation: Schema = {
+        "operationId": f"{method.lower()}{re.sub(r'[^a-zA-Z0-9]+', '_', route.path)}",
+        "summary": ((endpoint.__doc__ or route.name).strip().splitlines() or [""])[0],
+        "parameters": parameters,
+        "responses": {
+            "200": {"description": "Success", "content": {"application/json": {"schema": {}}}},
+            "4XX": {
+                "description": "The request is at fault",
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+            },
+        },
+    }
+    if endpoint in BODIES:
+        schema = by_type[BODIES[endpoint]]
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    elif endpoint is files.create:
+        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _UPLOAD}}}
+    return operation
