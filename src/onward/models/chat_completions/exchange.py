@@ -83,6 +83,7 @@ class Exchange(AbstractAsyncContextManager["Exchange"]):
         self._watchdog: Watchdog | None = None
         self._fault: OnwardError | None = None
         self._attempts = 0
+        self._renewed = False
         self._relayed = False
         self._whole = False
         self._ended = False
@@ -174,7 +175,13 @@ class Exchange(AbstractAsyncContextManager["Exchange"]):
             ), True
         if isinstance(error, TimeoutError):
             return self._timeout(), False
-        return UpstreamError(f"The connection to the model's server '{label}' broke.", code="upstream_cut"), True
+        broken = UpstreamError(f"The connection to the model's server '{label}' broke.", code="upstream_cut")
+        if not self._renewed:
+            # Most likely a kept connection that the server had closed meanwhile: that is no fault of this request.
+            self._renewed = True
+            self._attempts -= 1
+            broken.retry_after = 0.0
+        return broken, True
 
     def _timeout(self) -> UpstreamTimeout:
         return UpstreamTimeout(
