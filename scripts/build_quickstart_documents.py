@@ -1,4 +1,4 @@
-"""Builds the quickstart's PDF and DOCX from the texts below, with nothing but the standard library, byte for byte the same.
+"""Builds the quickstart's PDF and DOCX from the texts below, with the standard library alone, always the same bytes.
 
 Run it after editing the texts: `python scripts/build_quickstart_documents.py`.
 """
@@ -33,18 +33,30 @@ WARRANTY = [
 
 SHIPPING = [
     ("Heading1", "Shipping"),
-    ("", "Standard shipping costs 6.90 euros and is free for orders over 150 euros. Furniture over 30 kilograms goes by "
-         "freight, which costs 49 euros and is delivered to the kerb."),
+    (
+        "",
+        "Standard shipping costs 6.90 euros and is free for orders over 150 euros. Furniture over 30 kilograms goes by "
+        "freight, which costs 49 euros and is delivered to the kerb.",
+    ),
     ("Heading1", "Delivery times"),
-    ("", "Spare parts leave the warehouse the same day when they are ordered before noon. Furniture in stock is delivered "
-         "within six working days, made-to-measure furniture within seven weeks."),
+    (
+        "",
+        "Spare parts leave the warehouse the same day when they are ordered before noon. Furniture in stock is "
+        "delivered within six working days, made-to-measure furniture within seven weeks.",
+    ),
     ("Heading1", "Delivery abroad"),
-    ("", "We deliver to all countries of the European Union and to Switzerland and Norway. Customs duties outside the "
-         "European Union are paid by the customer. Freight is not available on islands without a bridge."),
+    (
+        "",
+        "We deliver to all countries of the European Union and to Switzerland and Norway. Customs duties outside the "
+        "European Union are paid by the customer. Freight is not available on islands without a bridge.",
+    ),
     ("Heading1", "Missed deliveries"),
-    ("", "The carrier tries twice. After the second attempt a parcel waits seven days at the nearest pick-up point; after "
-         "that it returns to us and we refund the order without the shipping fee."),
-]  # fmt: skip
+    (
+        "",
+        "The carrier tries twice. After the second attempt a parcel waits seven days at the nearest pick-up point; "
+        "after that it returns to us and we refund the order without the shipping fee.",
+    ),
+]
 
 
 def pdf(pages: list[list[str]]) -> bytes:

@@ -1,4 +1,4 @@
-"""Checks the size rules of the house: median file <= 150 lines, 90th percentile <= 400, none over 600; functions <= 60."""
+"""Checks the size rules: median file at most 150 lines, 90th percentile 400, none over 600, functions 60."""
 
 import ast
 import statistics

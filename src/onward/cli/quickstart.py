@@ -1,4 +1,4 @@
-"""`onward quickstart`: the main job on example documents, through the ordinary OpenAI client, on a server of its own."""
+"""`onward quickstart`: the main job on example documents, through the ordinary OpenAI client, on its own server."""
 
 from __future__ import annotations
 

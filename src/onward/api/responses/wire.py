@@ -9,6 +9,10 @@ NULL: Final = Raw(b"null")
 """Stands for a raw field that is absent or null."""
 
 
+def _null() -> Raw:
+    return NULL
+
+
 class Reasoning(Struct, frozen=True):
     """`reasoning`."""
 
@@ -35,7 +39,7 @@ class FormatField(Struct, frozen=True):
     type: str
     name: str | None = None
     description: str | None = None
-    schema: Raw = NULL
+    schema: Raw = msgspec.field(default_factory=_null)
     strict: bool | None = None
 
 
@@ -59,8 +63,8 @@ class CreateResponse(Struct, frozen=True):
     stream_options: StreamOptions | None = None
     background: bool | None = None
     include: list[str] | None = None
-    tools: Raw = NULL
-    tool_choice: Raw = NULL
+    tools: Raw = msgspec.field(default_factory=_null)
+    tool_choice: Raw = msgspec.field(default_factory=_null)
     parallel_tool_calls: bool | None = None
     max_tool_calls: int | None = None
     max_output_tokens: int | None = None
@@ -71,7 +75,7 @@ class CreateResponse(Struct, frozen=True):
     reasoning: Reasoning | None = None
     truncation: Literal["auto", "disabled"] | None = None
     metadata: dict[str, object] | None = None
-    prompt: Raw = NULL
+    prompt: Raw = msgspec.field(default_factory=_null)
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
     safety_identifier: str | None = None
