@@ -321,6 +321,26 @@ def test_a_history_swept_between_base_and_begin_is_refused(tmp_path: Path) -> No
     run_test(tmp_path, body)
 
 
+def test_a_branch_keeps_what_it_builds_on(tmp_path: Path) -> None:
+    async def body(store: SqliteStore, project: ProjectStore) -> None:
+        root = await turn(project, None, "root")
+        tip = await turn(project, after(root), "tip")
+        branch = await turn(project, after(root), "branch")
+        twig = await turn(project, after(tip), "twig")
+        items = ids(await context(project, after(branch)))
+        for name in (root, twig, tip):
+            await project.runs.delete(name)
+            await store.sweep()
+        assert ids(await context(project, after(branch))) == items
+        assert await store.state.read(lambda c: scalar(c, "SELECT count(*) FROM items")) == 4
+        await project.runs.delete(branch)
+        await store.sweep()
+        for table in ("items", "logs", "entries", "branches", "run_items", "aliases", "garbage", "leases"):
+            assert await store.state.read(lambda c, t=table: scalar(c, f"SELECT count(*) FROM {t}")) == 0
+
+    run_test(tmp_path, body)
+
+
 def test_a_long_log_is_swept_in_parts(tmp_path: Path) -> None:
     async def body(store: SqliteStore, project: ProjectStore) -> None:
         kept = await turn(project)

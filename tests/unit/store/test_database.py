@@ -81,6 +81,16 @@ def test_a_locked_file_is_waited_for_off_the_loop(tmp_path: Path, count: int) ->
     asyncio.run(main())
 
 
+def test_a_file_that_cannot_be_written_fails_every_waiter(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as database:
+            database._writer.close()
+            outcomes = await asyncio.gather(database.write(put("a")), database.write(put("b")), return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [apsw.ConnectionClosedError] * 2
+
+    asyncio.run(main())
+
+
 def test_a_cancelled_write_is_not_made(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as database:

@@ -17,7 +17,10 @@ TAIL: Final = 128
 """How far back a re-sent history is searched for calls that its rest may answer; a turn's calls stand closer."""
 
 _CONVERSATION_SUFFIX = "SELECT suffix FROM conversations WHERE project = ? AND log = ?"
-_BY_HASH = "SELECT log, position, total FROM entries WHERE project = ? AND hash = ? ORDER BY log DESC LIMIT 1"
+_BY_HASH = """
+SELECT log, position, total FROM entries INDEXED BY entries_by_hash
+WHERE project = ? AND hash = ? ORDER BY log DESC LIMIT 1
+"""
 _TAIL = """
 SELECT i.type, i.role, i.call_id FROM entries e JOIN items i ON i.key = e.item
 WHERE e.project = ? AND e.log = ? AND e.position <= ? AND e.deleted_version IS NULL ORDER BY e.position DESC LIMIT ?

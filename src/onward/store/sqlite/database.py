@@ -37,6 +37,8 @@ def connect(path: Path, *, durability: Durability) -> apsw.Connection:
     """Open a connection with the pragmas that every connection of the project shares."""
     connection = apsw.Connection(str(path), statementcachesize=CACHED_STATEMENTS)
     connection.set_busy_timeout(LOCK_WAIT_MS)
+    # Otherwise the planner looks at bound values and prepares many statements again at each execution.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     cursor = cursor_of(connection)
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA wal_autocheckpoint=0")

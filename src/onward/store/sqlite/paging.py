@@ -32,7 +32,7 @@ class Place(Struct, frozen=True):
 
 
 _ENTRIES: Final = f"""
-SELECT {COLUMNS} FROM entries e JOIN items i ON i.key = e.item
+SELECT {COLUMNS} FROM entries e {{index}} JOIN items i ON i.key = e.item
 WHERE e.project = ?1 AND e.log = ?2 AND e.position > ?3 AND e.position < ?4 AND e.added_version <= ?5
   AND (e.deleted_version IS NULL OR e.deleted_version > ?5) {{only}} ORDER BY e.position {{order}} LIMIT ?6
 """
@@ -43,7 +43,11 @@ ORDER BY r.ordinal {{order}} LIMIT ?5
 """
 _ORDERS: Final = {False: "ASC", True: "DESC"}
 _ENTRY_SQL: Final = {
-    (only, down): _ENTRIES.format(only="AND e.is_message = 1" if only else "", order=_ORDERS[down])
+    (only, down): _ENTRIES.format(
+        index="INDEXED BY entries_messages" if only else "",
+        only="AND e.is_message = 1" if only else "",
+        order=_ORDERS[down],
+    )
     for only in (False, True)
     for down in (False, True)
 }

@@ -26,7 +26,7 @@ _TOP = (
     "SELECT position, item FROM entries WHERE project = ? AND log = ? AND position > ? ORDER BY position DESC LIMIT ?"
 )
 _DELETED = """
-SELECT position, item, deleted_version FROM entries
+SELECT position, item, deleted_version FROM entries INDEXED BY entries_deleted
 WHERE project = ?1 AND log = ?2 AND deleted_version IS NOT NULL AND position > ?3 ORDER BY position LIMIT ?4
 """
 _DROP_ENTRY = "DELETE FROM entries WHERE project = ? AND log = ? AND position = ?"

@@ -37,11 +37,15 @@ class Job:
 
 def run_batch(connection: apsw.Connection, jobs: Sequence[Job], keys: KeySpace) -> bool:
     """Run `jobs` in one transaction and note each one's outcome; False where the file is locked and nothing was run."""
-    cursor = cursor_of(connection)
     try:
+        cursor = cursor_of(connection)
         cursor.execute("BEGIN IMMEDIATE")
     except apsw.BusyError:
         return False
+    except apsw.Error as error:
+        for job in jobs:
+            job.fail(error)
+        return True
     try:
         if len(jobs) == 1:
             jobs[0].result = jobs[0].fn(cursor)
