@@ -46,10 +46,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=256)] | None,
         Meta(description="Context window in tokens, for a model where it is not known."),
     ] = None
-    tool_mode: Annotated[
-        Literal["native", "constrained", "salvage", "none"] | None,
-        Meta(description="How the model calls tools, where its profile is wrong."),
-    ] = None
     embedder: Annotated[
         Literal["local", "upstream"], Meta(description="Where texts are embedded: by the packaged model, or upstream.")
     ] = "local"

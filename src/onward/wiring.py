@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from onward.api.auth import ApiKeyAuthenticator
     from onward.engine.engine import Engine
-    from onward.models.chat_completions import Upstream
+    from onward.models.settings import ModelSettings
     from onward.ports.attachments import Attachments
     from onward.ports.blobs import Blobs
     from onward.ports.conversations import Conversations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from onward.ports.files import Files
     from onward.ports.hosted import Toolset
     from onward.ports.library import Library
-    from onward.ports.model import Model, Models
+    from onward.ports.model import Models
     from onward.ports.parse import Parser
     from onward.ports.passages import PassageIndex
     from onward.ports.runs import Runs
@@ -166,26 +166,31 @@ async def _keep_house(store: SqliteStore) -> None:
         since_sweep += RECOVERY_SECONDS
 
 
-class _OneModel:
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
+def model_settings(settings: Settings) -> ModelSettings:
+    """Return what `settings` say about language models."""
+    from onward.models.settings import ModelSettings, UpstreamSettings
 
-    async def resolve(self, name: str | None) -> Model:
-        from onward.models.chat_completions import ChatModel
-        from onward.models.profiles import Profile
-
-        return ChatModel(name or "default", upstream=self._upstream, profile=Profile())
-
-    async def names(self) -> list[str]:
-        return ["default"]
+    upstreams: tuple[UpstreamSettings, ...] = ()
+    if settings.upstream_url:
+        upstreams = (UpstreamSettings(name="upstream", base_url=settings.upstream_url, api_key=settings.upstream_key),)
+    return ModelSettings(
+        model=settings.model,
+        upstreams=upstreams,
+        aliases=settings.aliases,
+        context_window=settings.context_window,
+    )
 
 
 async def _open_models(settings: Settings, environ: Mapping[str, str], stack: AsyncExitStack) -> tuple[Models, str]:
-    from onward.models.chat_completions import Connections, Endpoint, Upstream
+    from onward.models.catalog import Catalog
+    from onward.models.chat_completions import Connections
+    from onward.models.detect import detect
 
+    wanted = model_settings(settings)
     connections = await stack.enter_async_context(Connections())
-    url = settings.upstream_url or environ.get("OPENAI_BASE_URL") or "http://127.0.0.1:11434/v1"
-    return _OneModel(Upstream(Endpoint(base_url=url, label="up"), connections)), f"model: {url}"
+    choice = await detect(wanted, environ, connections)
+    catalog = await stack.enter_async_context(Catalog(choice, wanted, environ, connections))
+    return catalog, choice.sentence
 
 
 async def _open_embedder(settings: Settings, environ: Mapping[str, str], stack: AsyncExitStack) -> Embedder:

@@ -69,7 +69,9 @@ _ERROR: Final[Schema] = {
 def describe(routes: Sequence[BaseRoute]) -> Schema:
     """Return the OpenAPI 3.1 document of `routes`."""
     bodies: list[type[msgspec.Struct]] = list(BODIES.values())
-    schemas, components = msgspec.json.schema_components(bodies, ref_template="#/components/schemas/{name}")
+    schemas, components = msgspec.json.schema_components(
+        bodies, ref_template="#/components/schemas/{name}", schema_hook=_any_value
+    )
     by_type = dict(zip(bodies, schemas, strict=True))
     paths: dict[str, Schema] = {}
     for route in routes:
@@ -88,6 +90,13 @@ def describe(routes: Sequence[BaseRoute]) -> Schema:
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _any_value(kind: type) -> Schema:
+    """Return the schema of a type that stands for any JSON value."""
+    if kind is object:
+        return {}
+    raise NotImplementedError(kind)
 
 
 def _operation(route: Route, method: str, by_type: Mapping[type[msgspec.Struct], Schema]) -> Schema:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -29,5 +29,5 @@ def friendly_errors(url: str) -> Generator[None]:
     except APIConnectionError as error:
         raise click.ClickException(f"No server answers at {url}. Start one with `onward serve`.") from error
     except APIStatusError as error:
-        body = error.body if isinstance(error.body, dict) else {}
-        raise click.ClickException(str(body.get("message") or error.message)) from error
+        detail = cast("dict[str, object]", error.body) if isinstance(error.body, dict) else {}
+        raise click.ClickException(str(detail.get("message") or error.message)) from error
