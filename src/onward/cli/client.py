@@ -29,5 +29,5 @@ def friendly_errors(url: str) -> Generator[None]:
     except APIConnectionError as error:
         raise click.ClickException(f"No server answers at {url}. Start one with `onward serve`.") from error
     except APIStatusError as error:
-        detail = cast("dict[str, object]", error.body) if isinstance(error.body, dict) else {}
+        detail = cast("dict[str, object]", error.body or {})
         raise click.ClickException(str(detail.get("message") or error.message)) from error

@@ -26,6 +26,13 @@ _ABBREVIATION = re.compile(
 )
 
 
+WRAPPED_LINE = 50
+"""Characters from which a line that ends without punctuation counts as wrapped: its sentence goes on in the next."""
+_ENDS = frozenset(".!?:;|。！？；：…")
+_MARKER = re.compile(r"[-*+#|>•=`~]|\d{1,3}[.)]\s")
+"""How a line begins that does not go on with the one before: lists, headings, tables, quotes, fences."""
+
+
 class Atom(NamedTuple):
     """A sentence or line with its trailing blanks; ``strength`` is the boundary before it."""
 
@@ -42,9 +49,17 @@ def split_atoms(text: str, *, offset: int = 0) -> list[Atom]:
         kind = match.lastgroup
         if kind == "latin" and _ABBREVIATION.search(text, max(start, match.start() - 12), match.start()):
             continue
+        if kind == "line" and _is_wrapped(text, match):
+            continue
         atoms.append(Atom(offset + start, offset + match.end(), strength))
         start = match.end()
         strength = PARAGRAPH if kind == "paragraph" else LINE if kind == "line" else SENTENCE
     if start < len(text):
         atoms.append(Atom(offset + start, offset + len(text), strength))
     return atoms
+
+
+def _is_wrapped(text: str, match: re.Match[str]) -> bool:
+    begin = text.rfind("\n", 0, match.start()) + 1
+    line = text[begin : match.start()].rstrip()
+    return len(line) >= WRAPPED_LINE and line[-1] not in _ENDS and not _MARKER.match(text, match.end())
