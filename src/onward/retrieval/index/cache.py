@@ -31,6 +31,12 @@ class SnapshotCache:
         with self._lock:
             return sum(snapshot.nbytes for snapshot in self._snapshots.values())
 
+    @property
+    def rows(self) -> int:
+        """Return how many rows the snapshots hold."""
+        with self._lock:
+            return sum(snapshot.rows for snapshot in self._snapshots.values())
+
     def current(self, session: Session, project: int, store: int, space: Space) -> Snapshot:
         """Return the store as it is now."""
         key = (project, store, space)

@@ -89,6 +89,14 @@ class Database:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._writer, lambda: self._session().transaction(work))
 
+    async def truncate_log(self) -> None:
+        """Move everything from the write-ahead log into the file, so that deleted content is in neither."""
+
+        def truncate() -> None:
+            self._session().connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        await asyncio.get_running_loop().run_in_executor(self._writer, truncate)
+
     async def aclose(self) -> None:
         """Wait for what runs and close every connection."""
         await asyncio.to_thread(self._close)

@@ -126,8 +126,13 @@ class SqlitePassageIndex(PassageIndex):
         for document in found:
             while await self._database.write(lambda s, d=document: documents.delete_slice(s, project, d, ERASE_SLICE)):
                 pass
-        await self._database.write(lambda s: None)
+        await self._database.truncate_log()
         return len(found)
+
+    @property
+    def cached_rows(self) -> int:
+        """Return how many chunks this process holds in memory."""
+        return self._cache.rows if self._cache is not None else 0
 
     async def aclose(self) -> None:
         """Close the database."""

@@ -9,6 +9,7 @@ import os
 import resource
 import struct
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -92,9 +93,11 @@ def _reader(kind: Kind, name: str) -> Callable[[Path], Document]:
 
 def count_tokens() -> Callable[[str], int]:
     """Return a counter of o200k tokens."""
-    import bpe_openai
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # its way of reading its own data, of no concern to us
+        import bpe_openai
 
-    encode = bpe_openai.get_encoding("o200k_base").encode_ordinary
+        encode = bpe_openai.get_encoding("o200k_base").encode_ordinary
 
     def count(text: str) -> int:
         return sum(len(encode(text[at : at + TOKENIZER_SPAN])) for at in range(0, len(text), TOKENIZER_SPAN))
