@@ -30,7 +30,8 @@ WHERE e.project = ? AND e.log = ? AND e.position <= ? AND e.deleted_version IS N
 class Lost(Exception):
     """The run in the way has no owner any more: settle it and look again."""
 
-    def __init__(self, run: int) -> None:
+    def __init__(self, log: int, run: int) -> None:
+        self.log = log
         self.run = run
 
 
@@ -40,8 +41,8 @@ def base_after(cursor: Cursor, project: int, response_id: str) -> Base:
     if row is None:
         raise PreviousResponseNotFound(response_id)
     if row.status not in TERMINAL:
-        if liveness(cursor, project, row.key) != "alive":
-            raise Lost(row.key)
+        if liveness(cursor, project, row.log, row.key) != "alive":
+            raise Lost(row.log, row.key)
         if row.status != "requires_action":
             raise RequestError(
                 f"Previous response with id '{response_id}' is not finished yet (status: {row.status})."
@@ -72,16 +73,16 @@ def _base_of_run(cursor: Cursor, project: int, row: RunRow, log: Log) -> Base:
 def _can_grow(cursor: Cursor, project: int, log: Log, upto: int) -> bool:
     if log.named or log.head != upto:
         return False
-    return log.active is None or liveness(cursor, project, log.active) != "alive"
+    return log.active is None or liveness(cursor, project, log.key, log.active) != "alive"
 
 
 def base_on(cursor: Cursor, project: int, conversation_id: str) -> Base:
     """Return what a turn on a conversation continues. Raises NotFoundError, ConversationLocked, Lost."""
     log, suffix = open_conversation(cursor, project, conversation_id)
     if log.active is not None:
-        if liveness(cursor, project, log.active) == "alive":
+        if liveness(cursor, project, log.key, log.active) == "alive":
             raise ConversationLocked
-        raise Lost(log.active)
+        raise Lost(log.key, log.active)
     return Base(
         lineage=log.lineage(log.head, log.version),
         log=log.key,
@@ -95,8 +96,8 @@ def base_on(cursor: Cursor, project: int, conversation_id: str) -> Base:
 
 def open_conversation(cursor: Cursor, project: int, conversation_id: str) -> tuple[Log, str]:
     """Return the log of an open conversation and its suffix. Raises NotFoundError."""
-    key = resolve_alias(cursor, project, CONVERSATION, conversation_id)
-    log = None if key is None else get_log(cursor, project, key)
+    found = resolve_alias(cursor, project, CONVERSATION, conversation_id)
+    log = None if found is None else get_log(cursor, project, found[0])
     row = None if log is None else first(cursor, _CONVERSATION_SUFFIX, (project, log.key))
     if log is None or row is None:
         raise NotFoundError(f"Conversation with id '{conversation_id}' not found.")

@@ -25,7 +25,7 @@ _INSERT: Final = "INSERT INTO conversations (project, log, suffix, created_at, m
 _GET: Final = "SELECT suffix, created_at, metadata FROM conversations WHERE project = ? AND log = ?"
 _UPDATE: Final = "UPDATE conversations SET metadata = ?3 WHERE project = ?1 AND log = ?2"
 _DELETE: Final = "DELETE FROM conversations WHERE project = ? AND log = ?"
-_DROP_ALIASES: Final = "DELETE FROM aliases WHERE project = ? AND kind = ? AND key = ?"
+_DROP_ALIAS: Final = "DELETE FROM aliases WHERE project = ? AND kind = ? AND id = ?"
 _ITEM: Final = f"SELECT {COLUMNS} FROM items i WHERE i.key = ?2 AND i.project = ?1"
 _HIDE: Final = "UPDATE entries SET deleted_version = ?4 WHERE project = ?1 AND log = ?2 AND position = ?3"
 _SHRINK: Final = """
@@ -86,8 +86,10 @@ class SqliteConversations:
 
         def close(cursor: Cursor) -> None:
             log = self._unlocked(cursor, conversation_id)
+            suffix = _conversation(cursor, self._project, log).suffix
             cursor.execute(_DELETE, (self._project, log.key))
-            cursor.execute(_DROP_ALIASES, (self._project, CONVERSATION, log.key))
+            for name in {suffix, conversation_id}:
+                cursor.execute(_DROP_ALIAS, (self._project, CONVERSATION, pack_id(name)))
             add_garbage(cursor, self._project, LOG, log.key)
 
         await self._state.write(close)
@@ -100,7 +102,7 @@ class SqliteConversations:
         log, _ = open_conversation(cursor, self._project, conversation_id)
         if log.active is None:
             return log
-        if not settle_if_lost(cursor, self._project, log.active):
+        if not settle_if_lost(cursor, self._project, log.key, log.active):
             raise ConversationLocked
         settled = get_log(cursor, self._project, log.key)
         assert settled is not None
@@ -120,7 +122,7 @@ class SqliteConversations:
         start = insert_items(cursor, self._state.keys, self._project, items, run=None)
         numbered = list(enumerate(items, start))
         calls = _calls_after(log.open_calls, items)
-        publish(cursor, self._project, log, numbered, active=None, open_calls=calls, total=log.tokens, count=log.items)
+        publish(cursor, self._project, log, numbered, open_calls=calls, total=log.tokens, count=log.items)
 
     def _visible(self, cursor: Cursor, log: Log, item_id: str) -> tuple[int, int] | None:
         """Return key and position of the visible item with this id."""

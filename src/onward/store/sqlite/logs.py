@@ -14,14 +14,13 @@ from onward.store.sqlite.keyspace import KeySpace
 
 CONTEXT_PAGE: Final = 64
 
-_COLUMNS = "key, named, head, version, active, base, base_hash, tokens, items, open_calls"
-_GET = f"SELECT {_COLUMNS} FROM logs WHERE project = ? AND key = ?"
-_INSERT = f"INSERT INTO logs (project, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_COLUMNS = "key, named, head, version, base, base_hash, tokens, items, open_calls"
+_GET = f"""
+SELECT {_COLUMNS}, (SELECT run FROM leases WHERE project = ?1 AND log = ?2) FROM logs WHERE project = ?1 AND key = ?2
+"""
+_INSERT = f"INSERT INTO logs (project, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _BRANCH = "INSERT OR REPLACE INTO branches (project, parent, child, upto, version) VALUES (?, ?, ?, ?, ?)"
-_CLAIM = "UPDATE logs SET active = ?3 WHERE project = ?1 AND key = ?2"
-_ADVANCE = (
-    "UPDATE logs SET head = ?3, tokens = ?4, items = ?5, active = ?6, open_calls = ?7 WHERE project = ?1 AND key = ?2"
-)
+_ADVANCE = "UPDATE logs SET head = ?3, tokens = ?4, items = ?5, open_calls = ?6 WHERE project = ?1 AND key = ?2"
 _ADD = (
     "INSERT INTO entries (project, log, position, item, added_version, is_message, total, hash)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -40,7 +39,10 @@ _PLACES = "SELECT log, position, added_version, deleted_version FROM entries WHE
 
 
 class Log(Struct, frozen=True):
-    """A row of `logs`. `hash` is that of the history before position 1, None where there is none."""
+    """A row of `logs`. `hash` is that of the history before position 1, None where there is none.
+
+    `active` is the run that holds the tip, dead or alive.
+    """
 
     key: int
     named: bool
@@ -63,7 +65,7 @@ def get_log(cursor: Cursor, project: int, key: int) -> Log | None:
     row = first(cursor, _GET, (project, key))
     if row is None:
         return None
-    key, named, head, version, active, base, base_hash, tokens, items, open_calls = row
+    key, named, head, version, base, base_hash, tokens, items, open_calls, active = row
     return Log(
         key,
         bool(named),
@@ -84,24 +86,18 @@ def open_log(
     project: int,
     *,
     named: bool = False,
-    active: int | None = None,
     base: Lineage = (),
     base_hash: bytes | None = EMPTY_HASH,
     tokens: int = 0,
     items: int = 0,
 ) -> Log:
     """Insert a log that builds on `base`."""
-    log = Log(keys.take(cursor, "logs"), named, 0, 0, active, base, base_hash, tokens, items, ())
-    row = (project, log.key, int(named), 0, 0, active, pack_lineage(base), base_hash, tokens, items, None)
+    log = Log(keys.take(cursor, "logs"), named, 0, 0, None, base, base_hash, tokens, items, ())
+    row = (project, log.key, int(named), 0, 0, pack_lineage(base), base_hash, tokens, items, None)
     cursor.execute(_INSERT, row)
     if base:
         cursor.executemany(_BRANCH, [(project, part.log, log.key, part.upto, part.version) for part in base])
     return log
-
-
-def claim(cursor: Cursor, project: int, key: int, run: int | None) -> None:
-    """Give the tip of a log to a run, or release it."""
-    cursor.execute(_CLAIM, (project, key, run))
 
 
 def publish(
@@ -110,7 +106,6 @@ def publish(
     log: Log,
     items: Sequence[tuple[int, Item]],
     *,
-    active: int | None,
     open_calls: tuple[str, ...],
     total: int,
     count: int,
@@ -132,8 +127,8 @@ def publish(
     cursor.executemany(_ADD, rows)
     count += len(rows)
     calls = open_calls if log.named else ()
-    cursor.execute(_ADVANCE, (project, log.key, position, total, count, active, pack_names(calls)))
-    return Log(log.key, log.named, position, log.version, active, log.base, log.hash, total, count, calls)
+    cursor.execute(_ADVANCE, (project, log.key, position, total, count, pack_names(calls)))
+    return Log(log.key, log.named, position, log.version, log.active, log.base, log.hash, total, count, calls)
 
 
 def hash_at(cursor: Cursor, project: int, log: Log, position: int) -> bytes | None:

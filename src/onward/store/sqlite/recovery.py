@@ -25,4 +25,4 @@ class SqliteRecovery:
 
 
 def _settle_batch(cursor: Cursor) -> int:
-    return sum(settle_if_lost(cursor, project, run) for project, run in lost_runs(cursor, BATCH))
+    return sum(settle_if_lost(cursor, project, log, run) for project, log, run in lost_runs(cursor, BATCH))

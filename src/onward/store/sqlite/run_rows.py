@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
+import apsw
 from msgspec import Struct
 
 from onward.core.ids import suffix_of
@@ -36,14 +37,14 @@ INPUT: Final = 0
 OUTPUT: Final = 1
 SUBMITTED: Final = 2
 
-_ALIAS = "INSERT INTO aliases (project, kind, id, key) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING key"
-_RESOLVE = "SELECT key FROM aliases WHERE project = ? AND kind = ? AND id = ?"
+_ALIAS = "INSERT INTO aliases (project, kind, id, log, key) VALUES (?, ?, ?, ?, ?)"
+_RESOLVE = "SELECT log, key FROM aliases WHERE project = ? AND kind = ? AND id = ?"
 _COLUMNS = (
     "key, suffix, dialect, status, model, config, extra, metadata, created_at, completed_at, flags, parent,"
     ' conversation, log, start, start_version, "end", end_version, tokens, items, end_tokens, end_items,'
     " base_calls, open_calls, usage, error, incomplete_reason"
 )
-_GET = f"SELECT {_COLUMNS} FROM runs WHERE project = ? AND key = ?"
+_GET = f"SELECT {_COLUMNS} FROM runs WHERE project = ? AND log = ? AND key = ?"
 _CONFIG = "SELECT body FROM configs WHERE key = ? AND project = ?"
 _FIND_CONFIG = "SELECT key, condemned FROM configs WHERE project = ? AND digest = ?"
 _REVIVE = "UPDATE configs SET condemned = 0 WHERE key = ?"
@@ -110,22 +111,26 @@ class RunItem(Struct, frozen=True):
     item: Item
 
 
-def claim_alias(cursor: Cursor, project: int, kind: int, public_id: str, key: int) -> bool:
-    """Let `public_id` name `key`; False where it names something already."""
-    return first(cursor, _ALIAS, (project, kind, pack_id(public_id), key)) is not None
+def claim_alias(cursor: Cursor, project: int, kind: int, public_id: str, log: int, key: int = 0) -> bool:
+    """Let `public_id` name a conversation's log or a run on it; False where it names something already."""
+    try:
+        cursor.execute(_ALIAS, (project, kind, pack_id(public_id), log, key))
+    except apsw.ConstraintError:
+        return False
+    return True
 
 
-def resolve_alias(cursor: Cursor, project: int, kind: int, public_id: str) -> int | None:
-    """Return the key behind a public id: as it is (imported ids), else by the suffix that dialects share."""
+def resolve_alias(cursor: Cursor, project: int, kind: int, public_id: str) -> tuple[int, int] | None:
+    """Return log and key behind a public id: by the suffix that dialects share, or as it is (imported ids)."""
     row = first(cursor, _RESOLVE, (project, kind, pack_id(suffix_of(public_id))))
     if row is None:
         row = first(cursor, _RESOLVE, (project, kind, pack_id(public_id)))
-    return None if row is None else row[0]
+    return row
 
 
-def get_row(cursor: Cursor, project: int, key: int) -> RunRow | None:
-    """Return the run `key`."""
-    row: Sequence[Any] | None = first(cursor, _GET, (project, key))
+def get_row(cursor: Cursor, project: int, log: int, key: int) -> RunRow | None:
+    """Return the run `key` of a log."""
+    row: Sequence[Any] | None = first(cursor, _GET, (project, log, key))
     if row is None:
         return None
     values = list(row)
@@ -139,8 +144,8 @@ def get_row(cursor: Cursor, project: int, key: int) -> RunRow | None:
 
 def find_row(cursor: Cursor, project: int, public_id: str) -> RunRow | None:
     """Return the run behind a response or run id, or their suffix."""
-    key = resolve_alias(cursor, project, RUN, public_id)
-    return None if key is None else get_row(cursor, project, key)
+    found = resolve_alias(cursor, project, RUN, public_id)
+    return None if found is None else get_row(cursor, project, *found)
 
 
 def run_of(cursor: Cursor, project: int, row: RunRow) -> Run:

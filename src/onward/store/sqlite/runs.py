@@ -19,7 +19,7 @@ from onward.store.sqlite.encoding import pack_id
 from onward.store.sqlite.flatten import MAX_SEGMENTS, flatten
 from onward.store.sqlite.garbage import CONFIGS, LOG, add_garbage, add_garbage_items
 from onward.store.sqlite.items import newest_published
-from onward.store.sqlite.leases import delete_lease, liveness, release, renew_lease, settle_if_lost
+from onward.store.sqlite.leases import liveness, release, renew_lease, settle_if_lost
 from onward.store.sqlite.logs import is_visible, read_lineage, read_newest
 from onward.store.sqlite.paging import Span, read_page, spans_of
 from onward.store.sqlite.run_rows import OUTPUT, RUN, find_row, run_of, side_items
@@ -32,12 +32,12 @@ T = TypeVar("T")
 _ADD_CUTS = "INSERT OR REPLACE INTO cuts (project, run, output_index, lengths) VALUES (?, ?, ?, ?)"
 _GET_CUTS = "SELECT output_index, lengths FROM cuts WHERE project = ? AND run = ? ORDER BY output_index"
 _DROP_CUTS = "DELETE FROM cuts WHERE project = ? AND run = ?"
-_DROP_ALIAS = "DELETE FROM aliases WHERE project = ? AND kind = ? AND key = ? AND id = ?"
+_DROP_ALIAS = "DELETE FROM aliases WHERE project = ? AND kind = ? AND id = ? AND key = ?"
 _ITEM_KEYS = "SELECT item FROM run_items WHERE project = ? AND run = ?"
 _DROP_RUN = tuple(
-    f"DELETE FROM {table} WHERE project = ? AND {column} = ?"
-    for table, column in (("run_items", "run"), ("model_calls", "run"), ("steps", "run"), ("runs", "key"))
+    f"DELETE FROM {table} WHERE project = ? AND run = ?" for table in ("run_items", "model_calls", "steps")
 )
+_DROP_ROW = "DELETE FROM runs WHERE project = ? AND log = ? AND key = ?"
 
 
 class SqliteRuns:
@@ -67,8 +67,8 @@ class SqliteRuns:
             try:
                 return await self._state.read(find)
             except Lost as lost:
-                run = lost.run
-            await self._state.write(lambda cursor, run=run: settle_if_lost(cursor, self._project, run))
+                settle = partial(settle_if_lost, project=self._project, log=lost.log, run=lost.run)
+            await self._state.write(settle)
 
     async def context(self, lineage: Lineage, *, token_budget: int | None = None) -> Sequence[Item]:
         """Return the visible items of a lineage, oldest first; with a budget, the newest ones that fit it."""
@@ -147,8 +147,8 @@ class SqliteRuns:
             row = find_row(cursor, self._project, suffix)
             if row is None:
                 return None
-            if row.status not in TERMINAL and liveness(cursor, self._project, row.key) != "alive":
-                raise Lost(row.key)
+            if row.status not in TERMINAL and liveness(cursor, self._project, row.log, row.key) != "alive":
+                raise Lost(row.log, row.key)
             return run_of(cursor, self._project, row)
 
         return await self._settling(find)
@@ -194,9 +194,9 @@ def _delete(cursor: Cursor, project: int, suffix: str) -> int | None:
     if row.config is not None:
         add_garbage(cursor, project, CONFIGS, 0)
     for name in {row.suffix, suffix}:
-        cursor.execute(_DROP_ALIAS, (project, RUN, row.key, pack_id(name)))
-    delete_lease(cursor, project, row.key)
+        cursor.execute(_DROP_ALIAS, (project, RUN, pack_id(name), row.key))
     release(cursor, project, row.log, row.key)
     for sql in _DROP_RUN:
         cursor.execute(sql, (project, row.key))
+    cursor.execute(_DROP_ROW, (project, row.log, row.key))
     return row.key

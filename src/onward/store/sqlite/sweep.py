@@ -34,7 +34,8 @@ _CUT = "UPDATE logs SET head = ?3 WHERE project = ?1 AND key = ?2"
 _DROP_LOG = "DELETE FROM logs WHERE project = ? AND key = ?"
 _DROP_BRANCH = "DELETE FROM branches WHERE project = ? AND parent = ? AND child = ?"
 _HELD_BY_RUN = """
-SELECT 1 FROM items i JOIN runs r ON r.project = i.project AND r.key = i.run WHERE i.key = ?2 AND i.project = ?1
+SELECT 1 FROM items i JOIN run_items r ON r.project = i.project AND r.run = i.run
+WHERE i.key = ?2 AND i.project = ?1 LIMIT 1
 """
 _DROP_ITEM = "DELETE FROM items WHERE key = ?2 AND project = ?1"
 _STRIP_ITEM = (

@@ -29,7 +29,6 @@ from onward.store.sqlite.items import insert_items, replace_body
 from onward.store.sqlite.keyspace import KeySpace
 from onward.store.sqlite.leases import (
     check_lease,
-    delete_lease,
     drop_lease,
     insert_lease,
     liveness,
@@ -38,7 +37,7 @@ from onward.store.sqlite.leases import (
     settle_if_lost,
     take_lease,
 )
-from onward.store.sqlite.logs import Log, claim, get_log, open_log, publish
+from onward.store.sqlite.logs import Log, get_log, open_log, publish
 from onward.store.sqlite.run_rows import (
     BACKGROUND,
     INPUT,
@@ -64,16 +63,18 @@ INSERT INTO runs (project, key, suffix, dialect, status, model, config, extra, m
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _PUBLISHED = """
-UPDATE runs SET "end" = ?3, end_version = ?4, end_tokens = ?5, end_items = ?6 WHERE project = ?1 AND key = ?2
+UPDATE runs SET "end" = ?4, end_version = ?5, end_tokens = ?6, end_items = ?7
+WHERE project = ?1 AND log = ?2 AND key = ?3
 """
-_STATUS = "UPDATE runs SET status = ?3, open_calls = ?4 WHERE project = ?1 AND key = ?2"
+_STATUS = "UPDATE runs SET status = ?4, open_calls = ?5 WHERE project = ?1 AND log = ?2 AND key = ?3"
 _END = """
-UPDATE runs SET status = ?3, completed_at = ?4, open_calls = ?5, usage = ?6, error = ?7, incomplete_reason = ?8,
-  context_plan = ?9 WHERE project = ?1 AND key = ?2
+UPDATE runs SET status = ?4, completed_at = ?5, open_calls = ?6, usage = ?7, error = ?8, incomplete_reason = ?9,
+  context_plan = ?10 WHERE project = ?1 AND log = ?2 AND key = ?3
 """
 _END_PUBLISHED = """
-UPDATE runs SET status = ?3, completed_at = ?4, open_calls = ?5, usage = ?6, error = ?7, incomplete_reason = ?8,
-  context_plan = ?9, "end" = ?10, end_version = ?11, end_tokens = ?12, end_items = ?13 WHERE project = ?1 AND key = ?2
+UPDATE runs SET status = ?4, completed_at = ?5, open_calls = ?6, usage = ?7, error = ?8, incomplete_reason = ?9,
+  context_plan = ?10, "end" = ?11, end_version = ?12, end_tokens = ?13, end_items = ?14
+WHERE project = ?1 AND log = ?2 AND key = ?3
 """
 _MODEL_CALL = """
 INSERT INTO model_calls (project, run, ordinal, upstream, model, started_at, ended_at, finish_reason, usage, first_item,
@@ -89,13 +90,13 @@ _HEAD = "SELECT head FROM logs WHERE project = ? AND key = ?"
 def begin(cursor: Cursor, keys: KeySpace, project: int, new: NewRun) -> Lease:
     """Insert a run with its input, on the tip of its log or on a new one. Raises as Runs.begin says."""
     key = keys.take(cursor, "runs")
-    if not claim_alias(cursor, project, RUN, new.suffix, key):
-        raise ConflictError(f"A response with the id suffix '{new.suffix}' exists already.")
     conversation: str | None = None
     if isinstance(new.parent, OnConversation):
-        log, conversation = _claim_conversation(cursor, project, new, key)
+        log, conversation = _claim_conversation(cursor, project, new)
     else:
-        log = _claim_tip(cursor, project, new, key) or _fork(cursor, keys, project, new, key)
+        log = _claim_tip(cursor, project, new) or _fork(cursor, keys, project, new)
+    if not claim_alias(cursor, project, RUN, new.suffix, log.key, key):
+        raise ConflictError(f"A response with the id suffix '{new.suffix}' exists already.")
     parent = new.parent.response_id if isinstance(new.parent, AfterResponse) else None
     row: tuple[Value, ...] = (
         project,
@@ -124,35 +125,34 @@ def begin(cursor: Cursor, keys: KeySpace, project: int, new: NewRun) -> Lease:
     add_run_items(cursor, project, key, [number for number, _ in numbered], ordinal=0, side=INPUT)
     if new.dialect == "assistants" and numbered:
         _publish_on(cursor, project, key, log, numbered, total=new.base.tokens, count=new.base.items)
-    fence = insert_lease(cursor, project, key, owner=new.owner, seconds=new.lease_seconds, expires_at=new.expires_at)
-    return Lease(key, fence, log.key)
+    return insert_lease(
+        cursor, project, log.key, key, owner=new.owner, seconds=new.lease_seconds, expires_at=new.expires_at
+    )
 
 
-def _claim_conversation(cursor: Cursor, project: int, new: NewRun, run: int) -> tuple[Log, str]:
+def _claim_conversation(cursor: Cursor, project: int, new: NewRun) -> tuple[Log, str]:
     assert isinstance(new.parent, OnConversation)
     log, suffix = open_conversation(cursor, project, new.parent.conversation_id)
-    if log.active is not None and not settle_if_lost(cursor, project, log.active):
+    if log.active is not None and not settle_if_lost(cursor, project, log.key, log.active):
         raise ConversationLocked
     if log.lineage(log.head, log.version) != new.base.lineage:
         # Another turn or edit came between reading the context and this claim.
         raise ConversationLocked
-    claim(cursor, project, log.key, run)
     return log, suffix
 
 
-def _claim_tip(cursor: Cursor, project: int, new: NewRun, run: int) -> Log | None:
+def _claim_tip(cursor: Cursor, project: int, new: NewRun) -> Log | None:
     if new.base.log is None:
         return None
     log = get_log(cursor, project, new.base.log)
     if log is None or log.named or log.lineage(log.head, log.version) != new.base.lineage:
         return None
-    if log.active is not None and not settle_if_lost(cursor, project, log.active):
+    if log.active is not None and not settle_if_lost(cursor, project, log.key, log.active):
         return None
-    claim(cursor, project, log.key, run)
     return log
 
 
-def _fork(cursor: Cursor, keys: KeySpace, project: int, new: NewRun, run: int) -> Log:
+def _fork(cursor: Cursor, keys: KeySpace, project: int, new: NewRun) -> Log:
     for part in new.base.lineage:
         row = first(cursor, _HEAD, (project, part.log))
         if row is None or row[0] < part.upto:
@@ -163,7 +163,6 @@ def _fork(cursor: Cursor, keys: KeySpace, project: int, new: NewRun, run: int) -
         cursor,
         keys,
         project,
-        active=run,
         base=new.base.lineage,
         base_hash=new.base.hash or None,
         tokens=new.base.tokens,
@@ -177,14 +176,14 @@ def _publish_on(
     """Publish items of a run that goes on."""
     answered = {item.call_id for _, item in items if item.type in OUTPUT_OF}
     still_open = tuple(call for call in log.open_calls if call not in answered)
-    grown = publish(cursor, project, log, items, active=run, open_calls=still_open, total=total, count=count)
-    cursor.execute(_PUBLISHED, (project, run, grown.head, grown.version, grown.tokens, grown.items))
+    grown = publish(cursor, project, log, items, open_calls=still_open, total=total, count=count)
+    cursor.execute(_PUBLISHED, (project, log.key, run, grown.head, grown.version, grown.tokens, grown.items))
     return grown
 
 
 def _leased(cursor: Cursor, project: int, lease: Lease) -> tuple[RunRow, Log]:
     check_lease(cursor, project, lease)
-    row = get_row(cursor, project, lease.run)
+    row = get_row(cursor, project, lease.log, lease.run)
     log = None if row is None else get_log(cursor, project, row.log)
     if row is None or log is None or row.status in TERMINAL:
         raise LeaseLost
@@ -237,8 +236,8 @@ def transition(cursor: Cursor, project: int, lease: Lease, status: RunStatus) ->
         items = [entry.item for entry in run_items(cursor, project, row.key)]
         answered = {item.call_id for item in items if item.type in OUTPUT_OF}
         calls = tuple(i.call_id for i in items if i.type in CALL_TYPES and i.call_id and i.call_id not in answered)
-        drop_lease(cursor, project, row.key)
-    cursor.execute(_STATUS, (project, row.key, STATUS_NUMBER[status], pack_names(calls)))
+        drop_lease(cursor, project, row.log, row.key)
+    cursor.execute(_STATUS, (project, row.log, row.key, STATUS_NUMBER[status], pack_names(calls)))
 
 
 def resume(
@@ -251,9 +250,9 @@ def resume(
         raise NotFoundError(f"No run found with id '{suffix}'.")
     if row.status != "requires_action":
         raise RequestError(f'Runs in status "{row.status}" do not accept tool outputs.')
-    state = liveness(cursor, project, row.key)
+    state = liveness(cursor, project, row.log, row.key)
     if state != "alive":
-        settle(cursor, project, row.key, state=state)
+        settle(cursor, project, row.log, row.key, state=state)
         return None
     given = [item.call_id for item in outputs]
     if sorted(map(str, given)) != sorted(row.open_calls):
@@ -268,9 +267,8 @@ def resume(
     if row.dialect == "assistants":
         total, count = _totals(row)
         _publish_on(cursor, project, row.key, log, numbered, total=total, count=count)
-    cursor.execute(_STATUS, (project, row.key, STATUS_NUMBER["in_progress"], None))
-    fence = take_lease(cursor, project, row.key, owner=owner, seconds=seconds)
-    return Lease(row.key, fence, log.key)
+    cursor.execute(_STATUS, (project, row.log, row.key, STATUS_NUMBER["in_progress"], None))
+    return take_lease(cursor, project, row.log, row.key, owner=owner, seconds=seconds)
 
 
 def end(cursor: Cursor, keys: KeySpace, project: int, lease: Lease, ending: Ending) -> Lineage:
@@ -287,6 +285,7 @@ def end(cursor: Cursor, keys: KeySpace, project: int, lease: Lease, ending: Endi
     calls = ending.open_calls if ending.status in PUBLISHING else ()
     values: tuple[Value, ...] = (
         project,
+        row.log,
         row.key,
         STATUS_NUMBER[ending.status],
         ending.ended_at,
@@ -300,13 +299,12 @@ def end(cursor: Cursor, keys: KeySpace, project: int, lease: Lease, ending: Endi
     if published:
         total, count = _totals(row)
         numbered = [(p.key, final.get(p.item.id, p.item) if p.side == OUTPUT else p.item) for p in published]
-        log = publish(cursor, project, log, numbered, active=None, open_calls=calls, total=total, count=count)
+        log = publish(cursor, project, log, numbered, open_calls=calls, total=total, count=count)
         cursor.execute(_END_PUBLISHED, (*values, log.head, log.version, log.tokens, log.items))
         lineage = log.lineage(log.head, log.version)
     else:
-        release(cursor, project, log.key, row.key)
         cursor.execute(_END, values)
-    delete_lease(cursor, project, row.key)
+    release(cursor, project, log.key, row.key)
     _add_account(cursor, project, row.key, ending)
     return lineage
 

@@ -20,7 +20,6 @@ CREATE TABLE logs (
   named INTEGER NOT NULL,      -- 1: a conversation, open or deleted since
   head INTEGER NOT NULL,       -- last position
   version INTEGER NOT NULL,    -- grows with every deletion
-  active INTEGER,              -- the run that has claimed the tip
   base BLOB,                   -- lineage before position 1
   base_hash BLOB,              -- NULL where the history has no hash because a conversation is part of it
   tokens INTEGER NOT NULL,     -- of all visible items, the base included; kept for conversations only
@@ -69,7 +68,8 @@ CREATE TABLE aliases (
   project INTEGER NOT NULL,
   kind INTEGER NOT NULL,
   id BLOB NOT NULL,
-  key INTEGER NOT NULL,
+  log INTEGER NOT NULL,
+  key INTEGER NOT NULL,        -- the run; 0 for a conversation
   PRIMARY KEY (project, kind, id)
 ) WITHOUT ROWID;
 
@@ -112,19 +112,19 @@ CREATE TABLE runs (
   error BLOB,
   incomplete_reason TEXT,
   context_plan BLOB,
-  PRIMARY KEY (project, key)
+  PRIMARY KEY (project, log, key)
 ) WITHOUT ROWID;
-CREATE INDEX runs_by_log ON runs (project, log);
 
--- Runs that have not ended. A waiting run has no owner; the fence outlives owners.
+-- Runs that have not ended; each holds the tip of its log. A waiting run has no owner; the fence outlives owners.
 CREATE TABLE leases (
   project INTEGER NOT NULL,
+  log INTEGER NOT NULL,
   run INTEGER NOT NULL,
   fence INTEGER NOT NULL,
   owner TEXT,
   until REAL,
   expires_at REAL,
-  PRIMARY KEY (project, run)
+  PRIMARY KEY (project, log)
 ) WITHOUT ROWID;
 
 CREATE TABLE run_items (
