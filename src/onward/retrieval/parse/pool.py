@@ -64,7 +64,7 @@ class ParserPool(Parser):
     def __init__(self, *, size: int = 2, limits: ParseLimits | None = None, idle_seconds: float = 30.0) -> None:
         self._limits = limits or ParseLimits()
         self._slots = asyncio.Semaphore(size)
-        self._idle: list[_Child] = []
+        self.idle: list[_Child] = []
         self._idle_seconds = idle_seconds
         self._expiry: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
@@ -91,7 +91,7 @@ class ParserPool(Parser):
         """End all children."""
         if self._expiry is not None:
             self._expiry.cancel()
-        children, self._idle = self._idle, []
+        children, self.idle = self.idle, []
         for child in children:
             await child.kill()
         await asyncio.gather(*self._ending)
@@ -117,14 +117,14 @@ class ParserPool(Parser):
 
     @contextlib.asynccontextmanager
     async def _child(self) -> AsyncGenerator[_Child]:
-        child = self._idle.pop() if self._idle else await self._start()
+        child = self.idle.pop() if self.idle else await self._start()
         whole = False
         try:
             yield child
             whole = child.tasks < self._limits.tasks and child.process.returncode is None
         finally:
             if whole:
-                self._idle.append(child)
+                self.idle.append(child)
                 self._rest()
             else:
                 await asyncio.shield(child.kill())
@@ -156,7 +156,7 @@ class ParserPool(Parser):
         self._expiry = asyncio.get_running_loop().call_later(self._idle_seconds, self._expire)
 
     def _expire(self) -> None:
-        children, self._idle = self._idle, []
+        children, self.idle = self.idle, []
         for child in children:
             task = asyncio.get_running_loop().create_task(child.kill())
             self._ending.add(task)
