@@ -19,10 +19,12 @@ from onward.ports.work import Work, WorkItem
 
 log = logging.getLogger("onward.ingest")
 
-LEASE_SECONDS: Final = 10.0
+LEASE_SECONDS: Final = 6.0
 POLL_SECONDS: Final = 0.2
 """How often another process's work is looked for, while there is any."""
 IDLE_SECONDS: Final = 5.0
+WATCH_SECONDS: Final = 0.25
+"""How soon work stops after its file was detached, deleted or cancelled."""
 HOUSEKEEPING_SECONDS: Final = 30.0
 SWEEP_EVERY: Final = 20
 """Rounds of housekeeping between two sweeps of unlinked documents."""
@@ -64,6 +66,7 @@ class Ingestion:
         """Claim and do work until cancelled; what is under way is then given back at once."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_leases())
+            tasks.create_task(self._watch())
             tasks.create_task(self._keep_house())
             while True:
                 try:
@@ -87,6 +90,7 @@ class Ingestion:
         try:
             await self._settle(item)
         except asyncio.CancelledError:
+            # Free at once: another process goes on, or finds that the file is no longer wanted and clears up behind it.
             await asyncio.shield(self._work.postpone(item, seconds=0.0))
             raise
         except Exception as error:
@@ -184,6 +188,19 @@ class Ingestion:
                 continue
             for item, task in held:
                 if item.key not in ours and item.key in self._held:
+                    task.cancel()
+
+    async def _watch(self) -> None:
+        """Stop work on files that are no longer wanted, however long their next slice takes."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for item, task in list(self._held.values()):
+                try:
+                    wanted = item.kind != "ingest" or await self._ledger.wanted(item)
+                except Exception:
+                    log.exception("watching work failed")
+                    continue
+                if not wanted:
                     task.cancel()
 
     async def _keep_house(self) -> None:

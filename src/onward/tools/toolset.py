@@ -15,6 +15,9 @@ from onward.tools.citing import MatchingCiter, as_ranked
 FORCED_THRESHOLD: Final = 0.25
 """Score (0..1, comparable across queries) under which a search that no model asked for counts as empty."""
 
+SHORT_PASSAGE: Final = 200
+"""Tokens of a passage for a model that reads only a few: short results also rank better than whole chunks."""
+
 
 class ProjectToolset:
     """Implements `Toolset` for one project."""
@@ -74,7 +77,8 @@ class ProjectToolset:
         if not queries:
             return None
         shown = tuple(dict.fromkeys(text[: file_search.MAX_QUERY] for text in queries))
-        found = await file_search.search(self._search, declared, shown, shown=shown, limit=limit, tokens=tokens)
+        budget = tokens if tokens is not None or limit is None else limit * SHORT_PASSAGE
+        found = await file_search.search(self._search, declared, shown, shown=shown, limit=limit, tokens=budget)
         best = max((passage.score for passage in found.passages), default=0.0)
         return found if found.status == "failed" or best >= FORCED_THRESHOLD else None
 

@@ -130,7 +130,8 @@ class _Form:
         self._events.append(
             PartBegan(
                 _text(name),
-                None if filename is None else _text(filename),
+                # Browsers and SDKs write a quote in a name as %22, and nothing else so.
+                None if filename is None else _text(filename).replace("%22", '"'),
                 None if media_type is None else _text(media_type),
             )
         )

@@ -1,0 +1,61 @@
+"""`/v1/embeddings` and `/v1/models` as the real SDK sees them."""
+
+import math
+
+import openai
+import pytest
+from openai import OpenAI
+
+
+def test_vectors_are_unit_length_and_tell_meanings_apart(client: OpenAI) -> None:
+    answer = client.embeddings.create(
+        model="text-embedding-3-small", input=["a cat sleeps", "a kitten naps", "tax law"]
+    )
+    cat, kitten, law = (one.embedding for one in answer.data)
+    assert [one.index for one in answer.data] == [0, 1, 2] and answer.usage.total_tokens > 0
+    assert math.isclose(math.hypot(*cat), 1.0, rel_tol=1e-3)
+    assert sum(a * b for a, b in zip(cat, kitten, strict=True)) > sum(a * b for a, b in zip(cat, law, strict=True))
+
+
+def test_floats_equal_base64_and_fewer_dimensions_are_a_prefix(client: OpenAI) -> None:
+    encoded = client.embeddings.create(model="m", input="hello").data[0].embedding
+    plain = client.embeddings.create(model="m", input="hello", encoding_format="float").data[0].embedding
+    assert encoded == pytest.approx(plain)
+    short = client.embeddings.create(model="m", input="hello", dimensions=64).data[0].embedding
+    assert len(short) == 64 and math.isclose(math.hypot(*short), 1.0, rel_tol=1e-3)
+
+
+def test_tokens_are_text(client: OpenAI) -> None:
+    tokens = client.embeddings.create(model="m", input=[[15339, 1917]]).data[0].embedding
+    assert tokens == pytest.approx(client.embeddings.create(model="m", input="hello world").data[0].embedding)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"input": ""},
+        {"input": []},
+        {"input": [""]},
+        {"input": [[-1]]},
+        {"input": ["x"] * 2049},
+        {"input": "x", "dimensions": 0},
+        {"input": "x", "dimensions": 100_000},
+        {"input": "x", "encoding_format": "hex"},
+        {"input": {"a": 1}},
+    ],
+)
+def test_what_cannot_be_embedded_is_refused(client: OpenAI, fields: dict[str, object]) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.embeddings.create(model="m", **fields)  # type: ignore[arg-type]
+    assert refused.value.param is not None and refused.value.param.split("[")[0] in fields
+
+
+def test_models_are_listed_and_unknown_ones_named(client: OpenAI) -> None:
+    listed = client.models.list().data
+    assert listed
+    model = client.models.retrieve(listed[0].id)
+    assert model == listed[0] and model.object == "model" and model.created > 0 and model.owned_by
+    with pytest.raises(openai.NotFoundError) as missing:
+        client.models.retrieve("no/such-model")
+    assert missing.value.code == "model_not_found"
+    assert "The model 'no/such-model' does not exist" in missing.value.message
