@@ -23,6 +23,7 @@ from onward.core.errors import OnwardError, UpstreamError, UpstreamUnavailable
 from onward.core.items import Item
 from onward.models.chat_completions import ChatModel, Connections, Endpoint, Retries, Timeouts, Upstream
 from onward.models.chat_completions.render import render_items
+from onward.models.chat_completions.request import offered_tools
 from onward.models.profiles import EMBEDDED, Profile
 from onward.models.runtime import RuntimeReady, RuntimeSettings
 from onward.ports.model import Capabilities, ModelEvent, ModelRequest
@@ -132,6 +133,7 @@ class ModelChild:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=self._errors,
+            start_new_session=True,
             env={**os.environ, "OMP_WAIT_POLICY": "passive"},
         )
         assert process.stdin is not None
@@ -224,7 +226,8 @@ class LocalModel:
         return render_items(items, self._child.profile)
 
     def call(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelEvent]]]:
-        """Call the model, starting its process if need be; see the port."""
+        """Call the model, starting its process if need be; see the port. Raises RequestError at once."""
+        offered_tools(request, self._child.profile)
         return LocalCall(self._child, request)
 
 

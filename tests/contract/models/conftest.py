@@ -1,14 +1,13 @@
 """The scripted upstream over real HTTP, and models that talk to it."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from model_calls import MakeModel
 
 from onward.models.chat_completions import ChatModel, Connections, Endpoint, Retries, Timeouts, Upstream
 from onward.models.profiles import Profile
 from onward.testing import ScriptedUpstream, serve_upstream
-
-MakeModel = Callable[..., ChatModel]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """How the tests of models ask and what they read from the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -20,6 +20,7 @@ from onward.ports.model import (
 )
 from onward.testing import ScriptedUpstream
 
+MakeModel = Callable[..., ChatModel]
 Spoken = TextDelta | RefusalDelta | ReasoningDelta
 
 WEATHER = FunctionTool(
@@ -85,6 +86,3 @@ def used(events: Sequence[ModelEvent]) -> Used:
 def sent(upstream: ScriptedUpstream, number: int = -1) -> dict[str, object]:
     """Return the body of a request that the upstream received."""
     return msgspec.json.decode(upstream.requests[number].body, type=dict[str, object])
-
-
-__all__ = ["SEARCH", "WEATHER", "ChatModel", "ask", "calls", "collect", "finish", "sent", "texts", "used", "user"]

@@ -2,8 +2,7 @@
 
 import msgspec
 import pytest
-from conftest import MakeModel
-from model_calls import SEARCH, WEATHER, ask, calls, collect, finish, sent, texts, used
+from model_calls import SEARCH, WEATHER, MakeModel, ask, calls, collect, finish, sent, texts, used
 
 from onward.core.tools import ToolChoice
 from onward.core.turns import Sampling, TextFormat

@@ -5,8 +5,7 @@ import socket
 
 import msgspec
 import pytest
-from conftest import MakeModel
-from model_calls import ask, collect, finish, sent, texts, used
+from model_calls import MakeModel, ask, collect, finish, sent, texts, used
 
 from onward.core.errors import OnwardError, RateLimitError, RequestError, UpstreamError, UpstreamTimeout
 from onward.core.errors import UpstreamUnavailable as Unavailable
