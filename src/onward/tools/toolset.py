@@ -12,8 +12,11 @@ from onward.ports.vector_stores import StoreSearch, VectorStores, expired_store
 from onward.tools import file_search
 from onward.tools.citing import MatchingCiter, as_ranked
 
-FORCED_THRESHOLD: Final = 0.25
-"""Score (0..1, comparable across queries) under which a search that no model asked for counts as empty."""
+FORCED_THRESHOLD: Final = 0.003
+"""Score (0..1, comparable across queries) under which a search that no model asked for counts as empty.
+
+Small, because paraphrases without a common word score 0.004 and more, unrelated questions 0.001 and less; a passage
+too many costs a small model less than the one it lacks."""
 
 SHORT_PASSAGE: Final = 200
 """Tokens of a passage for a model that reads only a few: short results also rank better than whole chunks."""
