@@ -50,6 +50,11 @@ class SentenceCiter(Citer):
         self._offset = 0
         self._fenced = False
 
+    @property
+    def pending(self) -> int:
+        """Return how many characters wait for the end of their sentence."""
+        return len(self._pending)
+
     def feed(self, delta: str) -> list[Citation]:
         """Take more of the answer; a sentence is decided once the next one has begun."""
         checked = bool(_ENDS.intersection(self._pending))

@@ -1,0 +1,104 @@
+"""Fusion: bounds, monotony, weights, and the promise that it is never worse than its better leg."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onward.ports.passages import Weights
+from onward.retrieval.index.segment import Entry, build_segment, merge_segments
+from onward.retrieval.rank import Floats, Legs, choose_logit, combine, fuse, order
+from onward.retrieval.terms import hash_term, pack_terms
+
+
+def floats(*values: float) -> Floats:
+    return np.array(values, np.float32)
+
+
+def legs(dense: Floats, words: Floats, ideal: float = 10.0) -> Legs:
+    return Legs(dense=dense, words=words, ideal=ideal)
+
+
+def scores(dense: Floats, words: Floats, *, text: str = "what is it", weights: Weights | None = None) -> Floats:
+    return combine([fuse(legs(dense, words), text=text, weights=weights, ranker="auto")])
+
+
+@given(st.floats(-1, 1), st.floats(0, 22), st.sampled_from(["what is it", "wie ist das", "退款政策", ""]))
+def test_scores_are_probabilities_that_rise_with_each_leg(cosine: float, bm25: float, text: str) -> None:
+    low, dense_up, words_up = scores(floats(cosine, cosine + 0.1, cosine), floats(bm25, bm25, bm25 + 1), text=text)
+    assert 0 <= low <= dense_up <= 1 and low <= words_up <= 1
+
+
+def test_a_leg_that_says_nothing_cannot_outvote_the_other() -> None:
+    flat = np.full(50, 0.3, np.float32)
+    words = np.zeros(50, np.float32)
+    words[7] = 5
+    assert order(scores(flat, words), limit=1)[0] == 7
+    dense = flat.copy()
+    dense[9] = 0.8
+    assert order(scores(dense, np.zeros(50, np.float32)), limit=1)[0] == 9
+
+
+def test_meaning_counts_less_outside_its_language() -> None:
+    english = choose_logit("what is the policy", weights=None, ranker="auto")
+    chinese = choose_logit("退款政策是什么", weights=None, ranker="auto")
+    german = choose_logit("wie ist die Regel", weights=None, ranker="auto")
+    shares = [logit.dense / (logit.dense + logit.words) for logit in (chinese, german, english)]
+    assert shares == sorted(shares) and shares[0] < 0.15 < 0.5 < shares[2]
+
+
+def test_weights_and_ranker_are_honoured() -> None:
+    dense, words = floats(0.9, 0.1), floats(0, 10)
+    assert order(scores(dense, words, weights=Weights(1, 0)), limit=1)[0] == 0
+    assert order(scores(dense, words, weights=Weights(0, 1)), limit=1)[0] == 1
+    assert fuse(legs(dense, words), text="x", weights=Weights(0, 1), ranker="none").argmax() == 0
+
+
+def test_several_wordings_lie_between_mean_and_best() -> None:
+    one, two = floats(2, 0), floats(0, 1)
+    both = combine([one, two])
+    assert both[0] > both[1]
+    assert combine([one])[0] > both[0] > combine([floats(1, 0.5)])[0]
+
+
+def test_order_breaks_ties_by_row() -> None:
+    assert order(floats(1, 3, 3, 2, 3), limit=3).tolist() == [1, 2, 4]
+    assert order(floats(), limit=3).tolist() == []
+
+
+def entry(document: int, ordinal: int, text: str, vector: bytes = b"\1" * 8) -> Entry:
+    return Entry(document, ordinal, vector, pack_terms(text))
+
+
+def test_bm25_prefers_rare_frequent_and_short() -> None:
+    texts = ["refund", "refund " + "filler words go here " * 20, "refund refund other", "nothing"]
+    segment = build_segment([entry(n, 0, text) for n, text in enumerate(texts)], dimensions=8)
+    found = np.zeros(4, np.float32)
+    segment.add_bm25(found, hash_term("refund"), weight=1.0, mean_length=segment.length / 4)
+    assert found[2] > found[0] > found[1] > found[3] == 0
+    assert (segment.frequency(hash_term("refund")), segment.frequency(hash_term("absent"))) == (3, 0)
+
+
+def test_merging_keeps_what_is_live_and_nothing_else() -> None:
+    one = build_segment([entry(n, i, f"alpha word{n} word{i}") for n in (1, 2) for i in range(3)], dimensions=8)
+    two = build_segment([entry(3, i, f"alpha word3 word{i}") for i in range(2)], dimensions=8)
+    merged = merge_segments([one, two], np.array([2, 3], np.int64))
+    whole = build_segment(
+        [entry(2, i, f"alpha word2 word{i}") for i in range(3)]
+        + [entry(3, i, f"alpha word3 word{i}") for i in range(2)],
+        dimensions=8,
+    )
+    for word in ("alpha", "word0", "word1", "word2", "word3"):
+        expected, found = np.zeros(5, np.float32), np.zeros(5, np.float32)
+        whole.add_bm25(expected, hash_term(word), weight=1.0, mean_length=3.0)
+        merged.add_bm25(found, hash_term(word), weight=1.0, mean_length=3.0)
+        assert found.tolist() == pytest.approx(expected.tolist())
+    assert merged.documents.tolist() == [2, 3] and merged.ordinals.tolist() == whole.ordinals.tolist()
+    assert merged.nbytes == whole.nbytes
+
+
+def test_cosines_of_another_space_are_zero() -> None:
+    segment = build_segment([entry(1, 0, "a"), Entry(2, 0, b"", pack_terms("b"))], dimensions=8)
+    same = segment.cosines(np.ones(8, np.int8))
+    assert same[0] == pytest.approx(1.0, abs=1e-3) and abs(same[1]) < 1e-6
+    assert segment.cosines(np.ones(9, np.int8)).tolist() == [0, 0]
