@@ -91,6 +91,47 @@ def test_a_file_that_cannot_be_written_fails_every_waiter(tmp_path: Path) -> Non
     asyncio.run(main())
 
 
+def test_writes_that_come_while_a_batch_waits_are_made_after_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        database = await Database.open(tmp_path / "state.db", migrations=MIGRATIONS)
+        other = connect(tmp_path / "state.db", durability="process")
+        cursor_of(other).execute("BEGIN IMMEDIATE")
+        early = asyncio.create_task(database.write(put("early")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert database._batch is not None
+        late = asyncio.create_task(database.write(put("late")))
+        await asyncio.sleep(0)
+        cursor_of(other).execute("COMMIT")
+        await database.close()
+        assert await asyncio.gather(early, late) == ["early", "late"]
+        assert [row[0] for row in cursor_of(other).execute("SELECT name FROM projects ORDER BY key")] == [
+            "early",
+            "late",
+        ]
+        other.close()
+        await database.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            await database.write(put("never"))
+
+    asyncio.run(main())
+
+
+def test_a_file_that_stays_locked_fails_its_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as database:
+            monkeypatch.setattr("onward.store.sqlite.database.LOCK_WAIT_MS", 20)
+            other = connect(tmp_path / "state.db", durability="process")
+            cursor_of(other).execute("BEGIN IMMEDIATE")
+            with pytest.raises(apsw.BusyError, match="stayed locked"):
+                await database.write(put("a"))
+            cursor_of(other).execute("COMMIT")
+            other.close()
+            assert await database.write(put("a")) == "a"
+
+    asyncio.run(main())
+
+
 def test_a_cancelled_write_is_not_made(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as database:
