@@ -5,6 +5,8 @@ default model where the upstream does not have them. Where nothing but an upstre
 on as it is.
 """
 
+import asyncio
+import importlib
 import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -92,6 +94,14 @@ class Catalog:
             names |= dict.fromkeys((await source.listing()).windows)
         names |= dict.fromkeys(self._settings.aliases)
         return tuple(names)
+
+    async def prepare(self) -> None:
+        """Load what the first call needs, so that it does not wait for that; for a task beside the start of the
+        server."""
+        if self._sources or self._child is not None:
+            await asyncio.to_thread(importlib.import_module, "onward.models.chat_completions.exchange")
+        for source in self._sources:
+            await source.listing()
 
     async def aclose(self) -> None:
         """End the embedded model's process."""

@@ -143,6 +143,8 @@ async def _from_loopback(settings: ModelSettings, connections: Connections, mode
 
 
 async def _probe(server: KnownServer, settings: ModelSettings, connections: Connections) -> tuple[Endpoint, str] | None:
+    if not await _listens(server.port):
+        return None
     endpoint = _endpoint(server.label, f"http://127.0.0.1:{server.port}/v1", None, server.kind, settings, {})
     listing = await fetch_listing(Upstream(endpoint, connections), timeout=PROBE_SECONDS)
     first = listing.default()
@@ -150,6 +152,17 @@ async def _probe(server: KnownServer, settings: ModelSettings, connections: Conn
     if first is None or "onward" in listing.owners:
         return None
     return endpoint, first
+
+
+async def _listens(port: int) -> bool:
+    """Tell whether anything takes connections there, without the HTTP client, which most starts do not need."""
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def _without_upstream(settings: ModelSettings, environment: Mapping[str, str]) -> Choice:

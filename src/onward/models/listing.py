@@ -7,7 +7,6 @@ import asyncio
 import time
 from typing import Final
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 
@@ -58,6 +57,8 @@ class Listings:
 
 async def fetch_listing(upstream: Upstream, *, timeout: float) -> Listing:
     """Return what the upstream lists now; an unknown listing where it does not within `timeout` seconds."""
+    import aiohttp
+
     try:
         status, body = await upstream.get_models(timeout=timeout)
         if status != 200:

@@ -205,5 +205,6 @@ async def _fail(fault: Fault, send: Send) -> None:
             block = b"x" * 65536
             while True:
                 await send({"type": "http.response.body", "body": block, "more_body": True})
+                await asyncio.sleep(0)
         case "cut" | "status":
             pass

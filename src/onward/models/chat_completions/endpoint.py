@@ -1,19 +1,22 @@
 """Where an upstream is, how long to wait for it, how often to try again, and what was learned about it on the way.
 
-Must not know what is sent there.
+Must not know what is sent there. The HTTP client is imported where it is first used: a server without an upstream
+starts without it.
 """
 
 import asyncio
 import io
 import ssl
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import aiohttp
 from msgspec import Struct
-from yarl import URL
 
 from onward.models.profiles import UpstreamKind
+
+if TYPE_CHECKING:
+    import aiohttp
+    from yarl import URL
 
 
 class Timeouts(Struct, frozen=True, kw_only=True):
@@ -81,11 +84,13 @@ class Connections:
         self._limit = limit
         self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
 
-    def session(self) -> aiohttp.ClientSession:
+    def session(self) -> "aiohttp.ClientSession":
         """Return the pool of the running loop."""
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
         if session is None:
+            import aiohttp
+
             for gone in [known for known in self._sessions if known.is_closed()]:
                 del self._sessions[gone]
             session = self._sessions[loop] = aiohttp.ClientSession(
@@ -119,13 +124,17 @@ class Upstream:
         self.endpoint = endpoint
         self.quirks = Quirks()
         self._connections = connections
+        from yarl import URL
+
         base = URL(endpoint.base_url.rstrip("/"))
         self._chat_url = _append(base, "chat/completions")
         self._models_url = _append(base, "models")
         self._headers = _headers(endpoint)
 
-    async def post_chat(self, body: bytes) -> aiohttp.ClientResponse:
+    async def post_chat(self, body: bytes) -> "aiohttp.ClientResponse":
         """Send a chat completion request and return its answer once the headers are there. Raises aiohttp's errors."""
+        import aiohttp
+
         timeouts = self.endpoint.timeouts
         return await self._connections.session().post(
             self._chat_url,
@@ -139,6 +148,8 @@ class Upstream:
     async def get_models(self, *, timeout: float) -> tuple[int, bytes]:
         """Return status and body of `/models`, at most `timeout` seconds and 8 MiB. Raises aiohttp's errors and
         TimeoutError."""
+        import aiohttp
+
         async with self._connections.session().get(
             self._models_url,
             headers=self._headers,
@@ -149,7 +160,7 @@ class Upstream:
             return answer.status, await read_limited(answer, 8 * 1024 * 1024)
 
 
-async def read_limited(answer: aiohttp.ClientResponse, limit: int) -> bytes:
+async def read_limited(answer: "aiohttp.ClientResponse", limit: int) -> bytes:
     """Return at most `limit` bytes of the body; what is beyond is not read."""
     blocks: list[bytes] = []
     size = 0
@@ -161,10 +172,12 @@ async def read_limited(answer: aiohttp.ClientResponse, limit: int) -> bytes:
 
 def is_connect_fault(error: BaseException) -> bool:
     """Tell whether no connection could be made at all."""
+    import aiohttp
+
     return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | ssl.SSLError)
 
 
-def _append(base: URL, path: str) -> URL:
+def _append(base: "URL", path: str) -> "URL":
     joined = base.joinpath(*path.split("/"))
     return joined.with_query(base.query) if base.query else joined
 
@@ -179,8 +192,10 @@ def _headers(endpoint: Endpoint) -> dict[str, str]:
     return headers | endpoint.headers
 
 
-def _payload(body: bytes) -> aiohttp.Payload:
+def _payload(body: bytes) -> "aiohttp.Payload":
     """Bodies with images are sent in pieces, so that one of them does not hold the event loop."""
+    import aiohttp
+
     if len(body) < 512 * 1024:
         return aiohttp.BytesPayload(body)
     return aiohttp.BytesIOPayload(io.BytesIO(body))

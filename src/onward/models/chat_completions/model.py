@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 from onward.core.items import Item
 from onward.models.chat_completions.constrained import ConstrainedReader
 from onward.models.chat_completions.endpoint import Quirks, Upstream
-from onward.models.chat_completions.exchange import EventReader, Exchange
 from onward.models.chat_completions.render import render_items
 from onward.models.chat_completions.request import build_body, offered_tools
 from onward.models.chat_completions.salvage import SalvageReader
 from onward.models.profiles import Profile
 from onward.ports.model import Capabilities, ModelEvent, ModelRequest
+
+if TYPE_CHECKING:
+    from onward.models.chat_completions.exchange import EventReader
 
 
 class ChatModel:
@@ -42,6 +45,8 @@ class ChatModel:
 
     def call(self, request: ModelRequest) -> AbstractAsyncContextManager[AsyncIterator[Sequence[ModelEvent]]]:
         """Call the model; see the port. Raises RequestError at once where a required tool is not offered."""
+        from onward.models.chat_completions.exchange import Exchange
+
         profile = self._profile
         tools = offered_tools(request, profile)
 
