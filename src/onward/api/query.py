@@ -16,7 +16,7 @@ def integer(query: QueryParams, name: str, default: int, *, low: int, high: int)
     raw = query.get(name)
     if raw is None or raw == "":
         return default
-    if not raw.lstrip("-").isdigit() or not raw.isascii() or len(raw) > 18:
+    if not raw.removeprefix("-").isdigit() or not raw.isascii() or len(raw) > 18:
         raise RequestError(
             f"Invalid type for '{name}': expected an integer, but got a string instead.",
             param=name,

@@ -37,6 +37,14 @@ class Work(Protocol):
         """Lease up to `limit` items that are due and free, oldest first."""
         ...
 
+    async def release_dead(self) -> int:
+        """Give back what owners that are known to be dead hold, before their leases end; return how many items."""
+        ...
+
+    def leave(self) -> None:
+        """Say that this process claims no more; what it still holds is free for others."""
+        ...
+
     async def renew(self, items: Sequence[WorkItem], *, seconds: float) -> Sequence[int]:
         """Extend leases; return the keys of the items that are still ours."""
         ...

@@ -7,6 +7,7 @@ by a search. It must not know HTTP, and starts neither parser nor embedder befor
 
 import asyncio
 import logging
+from functools import partial
 from typing import Final, assert_never
 
 from onward.ports.blobs import Blobs
@@ -64,23 +65,29 @@ class Ingestion:
 
     async def run(self) -> None:
         """Claim and do work until cancelled; what is under way is then given back at once."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_leases())
-            tasks.create_task(self._watch())
-            tasks.create_task(self._keep_house())
-            while True:
-                try:
-                    await self._claim(tasks)
-                except Exception:
-                    log.exception("claiming work failed")
-                    await asyncio.sleep(FAULT_SECONDS)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_leases())
+                tasks.create_task(self._watch())
+                tasks.create_task(self._keep_house())
+                while True:
+                    try:
+                        await self._claim(tasks)
+                    except Exception:
+                        log.exception("claiming work failed")
+                        await asyncio.sleep(FAULT_SECONDS)
+        finally:
+            self._work.leave()
 
     async def _claim(self, tasks: asyncio.TaskGroup) -> None:
         free = self._slots - len(self._held)
         due = await self._work.due_in() if free else None
         if due == 0:
             for item in await self._work.claim(owner=self._owner, seconds=LEASE_SECONDS, limit=free):
-                self._held[item.key] = item, tasks.create_task(self._do(item))
+                task = tasks.create_task(self._do(item))
+                self._held[item.key] = item, task
+                # Not in the task itself: one that is cancelled before its first step never runs.
+                task.add_done_callback(partial(self._let_go, item))
         elif not free:
             await self._work.wait(timeout=LEASE_SECONDS)
         else:
@@ -96,9 +103,10 @@ class Ingestion:
         except Exception as error:
             log.exception("work %s of project %s failed", item.kind, item.project)
             await self._retry(item, Fault("server_error", f"The file could not be indexed: {type(error).__name__}."))
-        finally:
-            self._held.pop(item.key, None)
-            self._work.notify()
+
+    def _let_go(self, item: WorkItem, _task: asyncio.Task[None]) -> None:
+        self._held.pop(item.key, None)
+        self._work.notify()
 
     async def _settle(self, item: WorkItem) -> None:
         match item.kind:
@@ -208,6 +216,8 @@ class Ingestion:
         rounds = 0
         while True:
             try:
+                if await self._work.release_dead():
+                    self._work.notify()
                 if rounds % SWEEP_EVERY == 0:
                     await self._blobs.sweep()
                     while await self._index.sweep():

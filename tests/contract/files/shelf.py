@@ -96,6 +96,7 @@ async def opened(
     try:
         yield shelf
     finally:
+        shelf.work.leave()
         await used.aclose()
         await parser.aclose()
         await shelf.index.aclose()

@@ -1,6 +1,8 @@
 """Vector stores as rows: counts, pages, expiry, attaching again, and errors in the words that clients match on."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,41 @@ def test_a_lost_lease_writes_nothing(tmp_path: Path) -> None:
             assert not await shelf.work.finish(late) and not await shelf.work.postpone(late, seconds=0)
             assert (await shelf.stores.file(store.id, files[0].id)).status == "in_progress"
             assert await shelf.ledger.complete(item, attributes={}, usage_bytes=1)
+
+    asyncio.run(main())
+
+
+HOLD = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from shelf import opened
+
+async def main():
+    async with opened(Path(sys.argv[1])) as shelf:
+        await shelf.new_store("a", "b")
+        assert len(await shelf.work.claim(owner="holder", seconds=3600, limit=5)) == 2
+        print("held", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_what_a_dead_process_held_is_free_at_once(tmp_path: Path) -> None:
+    async def main() -> None:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", HOLD, str(tmp_path), str(Path(__file__).parent), stdout=subprocess.PIPE
+        )
+        assert child.stdout is not None and await child.stdout.readline() == b"held\n"
+        async with opened(tmp_path) as shelf:
+            assert await shelf.work.release_dead() == 0
+            assert await shelf.work.claim(owner="next", seconds=60, limit=5) == []
+            child.kill()
+            await child.wait()
+            assert await shelf.work.release_dead() == 2
+            assert [item.attempt for item in await shelf.work.claim(owner="next", seconds=60, limit=5)] == [2, 2]
+            assert await shelf.work.release_dead() == 0
 
     asyncio.run(main())
 

@@ -7,6 +7,7 @@ from typing import Final
 from onward.ports.work import WorkItem, WorkKind
 from onward.store.sqlite.cursor import Cursor, first
 from onward.store.sqlite.database import Database
+from onward.store.sqlite.owners import Owners
 
 _NOW: Final = "unixepoch('subsec')"
 _INSERT = f"INSERT INTO work (project, key, kind, store, file, link, due_at) VALUES (?, ?, ?, ?, ?, ?, {_NOW} + ?)"
@@ -21,6 +22,8 @@ _FINISH = f"DELETE FROM work WHERE {_OURS} RETURNING key"
 _POSTPONE = f"UPDATE work SET owner = NULL, due_at = {_NOW} + ? WHERE {_OURS} RETURNING key"
 _NEXT = f"SELECT due_at - {_NOW} FROM work ORDER BY due_at LIMIT 1"
 _HELD = f"SELECT 1 FROM work WHERE {_OURS}"
+_HOLDERS = f"SELECT DISTINCT owner FROM work WHERE owner IS NOT NULL AND due_at > {_NOW}"
+_RELEASE = f"UPDATE work SET owner = NULL, due_at = {_NOW} WHERE owner = ? RETURNING key"
 _REMOVE = "DELETE FROM work WHERE project = ? AND key = ?"
 
 
@@ -29,6 +32,7 @@ class SqliteWork:
 
     def __init__(self, state: Database) -> None:
         self._state = state
+        self._owners = Owners(state.path.parent / "workers")
         self._news = asyncio.Event()
 
     def enqueue(
@@ -62,6 +66,7 @@ class SqliteWork:
 
     async def claim(self, *, owner: str, seconds: float, limit: int) -> Sequence[WorkItem]:
         """Lease up to `limit` items that are due, oldest first."""
+        self._owners.show(owner)
 
         def lease(cursor: Cursor) -> list[WorkItem]:
             due: list[tuple[int, int]] = list(cursor.execute(_DUE, (limit,)))
@@ -69,6 +74,20 @@ class SqliteWork:
             return [_item(*row) for row in rows]
 
         return await self._state.write(lease)
+
+    async def release_dead(self) -> int:
+        """Give back what owners whose process has ended still hold; return how many items."""
+        owners = await self._state.read(lambda cursor: [row[0] for row in cursor.execute(_HOLDERS)])
+        dead = await asyncio.to_thread(self._owners.dead, owners) if owners else []
+
+        def release(cursor: Cursor) -> int:
+            return sum(len(cursor.execute(_RELEASE, (owner,)).fetchall()) for owner in dead)
+
+        return await self._state.write(release) if dead else 0
+
+    def leave(self) -> None:
+        """Say that this process claims no more."""
+        self._owners.leave()
 
     async def renew(self, items: Sequence[WorkItem], *, seconds: float) -> Sequence[int]:
         """Extend leases and return the keys of the items that are still ours."""
