@@ -3,15 +3,18 @@
 `ONWARD_TEST_WORKERS=3` runs the whole suite against three processes on one store.
 """
 
+import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from openai import OpenAI
@@ -85,6 +88,21 @@ def serve(data: Path, environment: Mapping[str, str], *, port: int | None = None
     with running(arguments, {"ONWARD_LOG_LEVEL": "warning"} | extra | dict(environment)) as process:
         wait_until_ready(f"http://127.0.0.1:{chosen}/health", process)
         yield Server(chosen, data, process)
+
+
+@contextmanager
+def scripted(rules: list[Any], **environment: str) -> Generator[tuple[OpenAI, Server]]:
+    """Run a server over an upstream that plays `rules`; yields the SDK and the upstream."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "script.json"
+        script.write_text(json.dumps({"rules": rules}))
+        port = free_port()
+        arguments = ["-m", "onward.testing.upstream", "--port", str(port), "--script", str(script)]
+        with running(arguments, {}) as process:
+            wait_until_ready(f"http://127.0.0.1:{port}/requests", process)
+            upstream = Server(port, Path(folder), process)
+            with serve(Path(folder) / "data", {"OPENAI_BASE_URL": upstream.base_url} | environment) as server:
+                yield server.client(), upstream
 
 
 @pytest.fixture(scope="session")

@@ -50,11 +50,11 @@ class Engine:
         dispatch = Dispatch(request, project.toolset)
         await dispatch.check()
         supplied = request.input[base.matched :]
+        if not supplied and not base.lineage:
+            raise RequestError("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
         check_duplicates(supplied)
         check_pairs(base.open_calls, supplied)
         await _check_fresh(project, request, base, supplied)
-        if not supplied and not base.lineage:
-            raise RequestError("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
         assembly = await assemble(project, model, request, base, supplied, self._cache)
         state = RunState(
             project.runs, request, base, supplied, suffix=suffix, created_at=created_at, owner=self._node, model=model

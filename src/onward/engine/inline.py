@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from onward.core.errors import RequestError
 from onward.core.items import Item, encode
 from onward.ports.attachments import Attachments
 
@@ -49,6 +50,12 @@ async def _inline_part(part: object, attachments: Attachments) -> object:
     if kind == "input_image" and file_id and not fields.get("image_url"):
         rest = {name: value for name, value in fields.items() if name != "file_id"}
         return rest | {"image_url": await attachments.image_url(file_id)}
+    if kind == "input_file" and fields.get("file_url"):
+        raise RequestError(
+            "'file_url' is not supported by this server: upload the file and send its 'file_id'.",
+            param="input",
+            code="unsupported_parameter",
+        )
     if kind == "input_file" and (file_id or fields.get("file_data")):
         name, text = await attachments.text(
             file_id=file_id, file_data=_text(fields.get("file_data")), filename=_text(fields.get("filename"))

@@ -23,7 +23,7 @@ def check_pairs(open_calls: Sequence[str], supplied: Sequence[Item]) -> None:
 
 
 def _check_reasoning(supplied: Sequence[Item]) -> None:
-    for item, follower in zip(supplied, [*supplied[1:], None], strict=True):
+    for item, follower in zip(supplied, [*supplied[1:], None], strict=False):
         if item.type == "reasoning" and (follower is None or follower.role in ("user", "system", "developer")):
             raise RequestError(
                 f"Item '{item.id}' of type 'reasoning' was provided without its required following item.",
