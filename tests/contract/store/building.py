@@ -1,9 +1,12 @@
 """Small items, turns and stores for the tests of the state store."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from onward.core.clock import now
@@ -123,6 +126,25 @@ async def context(project: ProjectStore, parent: Parent) -> Sequence[Item]:
     return await project.runs.context((await project.runs.base(parent)).lineage)
 
 
+@cache
+def _empty_store() -> TemporaryDirectory[str]:
+    """Return a directory with a migrated store that has no rows, made once for all tests."""
+    directory = TemporaryDirectory()
+
+    async def make() -> None:
+        async with open_store(Path(directory.name), node="node"):
+            pass
+
+    asyncio.run(make())
+    return directory
+
+
+def prepare(path: Path) -> None:
+    """Put an empty store into `path` where there is none."""
+    if not (path / "state.db").exists():
+        shutil.copytree(_empty_store().name, path, dirs_exist_ok=True)
+
+
 @asynccontextmanager
 async def default_project(path: Path) -> AsyncGenerator[tuple[SqliteStore, ProjectStore]]:
     """Open a store and its default project."""
@@ -137,4 +159,5 @@ def run_test(path: Path, body: Callable[[SqliteStore, ProjectStore], Coroutine[A
         async with default_project(path) as (store, project):
             return await body(store, project)
 
+    prepare(path)
     return asyncio.run(main())

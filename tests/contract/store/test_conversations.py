@@ -7,6 +7,7 @@ from building import after, begin, call, context, ending, ids, message, on, outp
 
 from onward.core.errors import ConversationLocked, NotFoundError, RequestError
 from onward.ports.runs import Page
+from onward.store.sqlite.cursor import scalar
 from onward.store.sqlite.store import ProjectStore, SqliteStore
 
 
@@ -89,6 +90,8 @@ def test_cursors_survive_the_deletion_and_the_sweep_of_their_item(tmp_path: Path
         name = "conv_" + created.suffix
         await project.conversations.remove(name, items[2].id)
         await store.sweep()
+        bodies = "SELECT count(*) FROM items WHERE body IS NOT NULL"
+        assert await store.state.read(lambda c: scalar(c, bodies)) == 4
         page = await project.conversations.page(name, Page(limit=2, order="asc", after=items[2].id))
         assert (ids(page.items), page.has_more) == (ids(items[3:]), False)
         page = await project.conversations.page(name, Page(limit=1, order="desc", after=items[2].id))

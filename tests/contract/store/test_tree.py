@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from building import after, call, ending, hashes_of, ids, message, new_run, on, output
+from building import after, call, ending, hashes_of, ids, message, new_run, on, output, prepare
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -91,6 +91,7 @@ class Tree(RuleBasedStateMachine):
         super().__init__()
         self.stack = ExitStack()
         directory = self.stack.enter_context(tempfile.TemporaryDirectory())
+        prepare(Path(directory))
         self.runner = self.stack.enter_context(asyncio.Runner())
         self.store: SqliteStore = self.do(SqliteStore.open(Path(directory), node="n"))
         project = self.store.for_project(self.store.default_project)
