@@ -29,6 +29,23 @@ def test_two_turns_read_one_tip_and_both_go_on(tmp_path: Path) -> None:
     run_test(tmp_path, body)
 
 
+def test_a_turn_that_read_the_tip_before_another_ended_forks(tmp_path: Path) -> None:
+    async def body(_: SqliteStore, project: ProjectStore) -> None:
+        root = await turn(project)
+        stale = await project.runs.base(after(root))
+        tip = await turn(project, after(root), "tip")
+        new = new_run(stale, after(root), [message("user", "q")])
+        lease = await project.runs.begin(new)
+        assert lease.log != stale.log
+        await project.runs.end(lease, ending([message("assistant", "a")]))
+        root_items = ids(await context(project, after(root)))
+        for suffix in (tip, new.suffix):
+            items = ids(await context(project, after(suffix)))
+            assert (items[:2], len(items)) == (root_items, 4)
+
+    run_test(tmp_path, body)
+
+
 def test_two_turns_read_one_conversation_and_one_wins(tmp_path: Path) -> None:
     async def body(_: SqliteStore, project: ProjectStore) -> None:
         created = await project.conversations.create(metadata=b"{}", items=[])
