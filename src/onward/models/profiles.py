@@ -39,7 +39,7 @@ EMBEDDED: Final = Profile(
         passage_tokens=450,
         images=False,
     ),
-    max_output_tokens=256,
+    max_output_tokens=512,
     temperature=0.0,
 )
 """The small embedded model: 36-50 prompt tokens a second on two cores, so prompts stay near 450 tokens (MODELS.md)."""
@@ -49,13 +49,15 @@ _SMALL_LOCAL: Final = Profile(
         tool_mode="salvage", forced_retrieval=True, passage_limit=6, passage_tokens=1500, images=False
     )
 )
+_SALVAGED: Final = Profile(capabilities=Capabilities(tool_mode="salvage", images=False))
 _NATIVE: Final = Profile()
 _OPENAI: Final = Profile(token_limit="max_completion_tokens", developer_role="developer", files=True)
 
 _FAMILIES: Final[tuple[tuple[re.Pattern[str], Profile], ...]] = (
+    (re.compile(r"qwen-?2\.5-coder.*(14b|32b)"), _SALVAGED),
     (re.compile(r"qwen-?2\.5-coder"), _SMALL_LOCAL),
     (re.compile(r"smollm|tinyllama|phi-?[23]\b|gemma-?[23]?[:_-]?(270m|1b|2b)"), _SMALL_LOCAL),
-    (re.compile(r"(^|/)(gpt-3\.5|gpt-4(?!\.|o)|davinci)"), Profile(capabilities=Capabilities(images=False))),
+    (re.compile(r"(^|/)(gpt-3\.5|gpt-4(-0\d+)?$)"), Profile(capabilities=Capabilities(images=False))),
     (re.compile(r"(^|/)(deepseek-(v3\.2|v4|reasoner)|kimi-k2|gpt-oss|minimax-m2)"), Profile(replay_reasoning=True)),
 )
 

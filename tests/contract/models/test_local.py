@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -96,6 +97,34 @@ async def test_memory_is_given_back_when_nobody_calls(weights: Path, connections
     assert texts(await collect(model, ask(model, "Say hello.", sampling=SHORT)))
     await child.aclose()
     assert child.pid is None
+
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+from onward.models.chat_completions import Connections
+from onward.models.local import ModelChild
+
+async def main():
+    child = ModelChild(Path(sys.argv[1]), name="m", connections=Connections())
+    await child.acquire()
+    print(child.pid, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+async def test_it_ends_with_a_server_that_was_killed(weights: Path) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, str(weights), stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    pid = int(await asyncio.wait_for(parent.stdout.readline(), 60))
+    parent.kill()
+    await parent.communicate()
+    await _wait_gone(pid)
 
 
 async def test_a_broken_file_is_a_clear_error(tmp_path: Path, connections: Connections) -> None:

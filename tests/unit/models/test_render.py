@@ -7,7 +7,7 @@ from onward.core.errors import RequestError
 from onward.core.items import Item
 from onward.models.chat_completions.render import render_items
 from onward.models.profiles import Profile
-from onward.ports.model import Attachment, Capabilities, needed_attachments, resolve_attachments
+from onward.ports.model import Capabilities
 
 
 def item(kind: str, **fields: object) -> Item:
@@ -78,6 +78,22 @@ def test_images_and_text_in_a_message() -> None:
     ]
 
 
+def test_files_are_sent_where_a_model_takes_them() -> None:
+    asked = message(
+        "user", [{"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="}]
+    )
+    (rendered,) = messages(asked, profile=Profile(files=True))
+    file = {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="}
+    assert rendered["content"] == [{"type": "file", "file": file}]
+    with pytest.raises(RequestError):
+        messages(asked)
+
+
+def test_an_image_that_was_not_resolved_is_refused() -> None:
+    with pytest.raises(RequestError):
+        messages(message("user", [{"type": "input_image", "file_id": "file-1"}]))
+
+
 def test_images_are_refused_where_a_model_takes_none() -> None:
     with pytest.raises(RequestError):
         messages(message("user", [IMAGE]), profile=Profile(capabilities=Capabilities(images=False)))
@@ -107,42 +123,3 @@ def test_constrained_history_is_text() -> None:
         {"role": "assistant", "content": '{"call":{"name":"f","arguments":{"n":1}}}'},
         {"role": "user", "content": "Result of the function call:\nx"},
     ]
-
-
-class Files:
-    """Files by id."""
-
-    def __init__(self, **files: Attachment) -> None:
-        self._files = files
-
-    async def load(self, file_id: str) -> Attachment:
-        return self._files[file_id]
-
-
-@pytest.mark.anyio
-async def test_files_are_put_in_place_of_their_ids() -> None:
-    asked = message(
-        "user",
-        [
-            {"type": "input_image", "file_id": "png", "detail": "high"},
-            {"type": "input_file", "file_id": "txt"},
-            {"type": "input_file", "file_id": "pdf"},
-        ],
-    )
-    plain = message("user", "hi")
-    assert needed_attachments([plain, asked, asked]) == ("png", "txt", "pdf")
-    files = Files(
-        png=Attachment(b"\x89PNG", "image/png", "a.png"),
-        txt=Attachment(b"hello", "text/plain", "a.txt"),
-        pdf=Attachment(b"%PDF", "application/pdf", "a.pdf"),
-    )
-    first, second = await resolve_attachments([plain, asked], files)
-    assert first is plain
-    (rendered,) = messages(second, profile=Profile(files=True))
-    assert rendered["content"] == [
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw==", "detail": "high"}},
-        {"type": "text", "text": "a.txt:\nhello"},
-        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="}},
-    ]
-    with pytest.raises(RequestError):
-        messages(second)
