@@ -1,6 +1,7 @@
 """The single file: group commit, isolation of failures, locks of other connections, reads, keys, migrations."""
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -113,6 +114,23 @@ def test_writes_that_come_while_a_batch_waits_are_made_after_it(tmp_path: Path) 
         await database.close()
         with pytest.raises(RuntimeError, match="closed"):
             await database.write(put("never"))
+
+    asyncio.run(main())
+
+
+def test_commits_that_wait_for_the_disk_leave_the_loop(tmp_path: Path) -> None:
+    async def main() -> None:
+        database = await Database.open(tmp_path / "state.db", migrations=MIGRATIONS, durability="power")
+        threads: set[str] = set()
+
+        def insert(cursor: Cursor) -> str:
+            threads.add(threading.current_thread().name)
+            return put("a")(cursor)
+
+        assert await database.write(insert) == "a"
+        assert await database.read(names) == ["a"]
+        assert threads == {"write-state_0"}
+        await database.close()
 
     asyncio.run(main())
 

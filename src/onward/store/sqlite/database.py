@@ -2,7 +2,7 @@
 
 All functions handed to `write` within one tick of the event loop share a transaction. Where nobody else holds the file,
 that transaction runs on the loop itself, because two thread hops cost more than the commit; where the file is locked or
-the queue is long, it goes to a thread. This module must not know tables.
+the queue is long or commits wait for the disk, it goes to a thread. This module must not know tables.
 """
 
 import asyncio
@@ -114,7 +114,9 @@ class Database:
         self._queue.clear()
         if not jobs:
             return
-        if len(jobs) <= INLINE_JOBS and run_batch(self._writer, jobs, self.keys):
+        # An fsync would hold the loop: with `power` every commit goes to the thread.
+        inline = self._durability == "process" and len(jobs) <= INLINE_JOBS
+        if inline and run_batch(self._writer, jobs, self.keys):
             for job in jobs:
                 job.deliver()
             return
