@@ -7,6 +7,7 @@ import pytest
 from openai import OpenAI
 
 
+@pytest.mark.ledger("embeddings:vectors")
 def test_vectors_are_unit_length_and_tell_meanings_apart(client: OpenAI) -> None:
     answer = client.embeddings.create(
         model="text-embedding-3-small", input=["a cat sleeps", "a kitten naps", "tax law"]
@@ -17,6 +18,7 @@ def test_vectors_are_unit_length_and_tell_meanings_apart(client: OpenAI) -> None
     assert sum(a * b for a, b in zip(cat, kitten, strict=True)) > sum(a * b for a, b in zip(cat, law, strict=True))
 
 
+@pytest.mark.ledger("embeddings:formats")
 def test_floats_equal_base64_and_fewer_dimensions_are_a_prefix(client: OpenAI) -> None:
     encoded = client.embeddings.create(model="m", input="hello").data[0].embedding
     plain = client.embeddings.create(model="m", input="hello", encoding_format="float").data[0].embedding
@@ -25,11 +27,13 @@ def test_floats_equal_base64_and_fewer_dimensions_are_a_prefix(client: OpenAI) -
     assert len(short) == 64 and math.isclose(math.hypot(*short), 1.0, rel_tol=1e-3)
 
 
+@pytest.mark.ledger("embeddings:tokens")
 def test_tokens_are_text(client: OpenAI) -> None:
     tokens = client.embeddings.create(model="m", input=[[15339, 1917]]).data[0].embedding
     assert tokens == pytest.approx(client.embeddings.create(model="m", input="hello world").data[0].embedding)
 
 
+@pytest.mark.ledger("embeddings:limits")
 @pytest.mark.parametrize(
     "fields",
     [
@@ -50,6 +54,7 @@ def test_what_cannot_be_embedded_is_refused(client: OpenAI, fields: dict[str, ob
     assert refused.value.param is not None and refused.value.param.split("[")[0] in fields
 
 
+@pytest.mark.ledger("embeddings:models")
 def test_models_are_listed_and_unknown_ones_named(client: OpenAI) -> None:
     listed = client.models.list().data
     assert listed

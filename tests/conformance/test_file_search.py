@@ -40,6 +40,7 @@ def strict(server: Server) -> Iterator[OpenAI]:
         yield client
 
 
+@pytest.mark.ledger("file_search:citations")
 def test_a_search_is_an_item_and_its_answer_cites_the_passage(strict: OpenAI) -> None:
     store, names = stocked(strict)
     response = strict.responses.create(model="gpt-5", input=ASK, tools=[tool(store)])
@@ -56,6 +57,7 @@ def test_a_search_is_an_item_and_its_answer_cites_the_passage(strict: OpenAI) ->
     assert "policy.md" in {one.filename for one in cited}
 
 
+@pytest.mark.ledger("file_search:results")
 def test_results_come_with_include_and_only_then(strict: OpenAI) -> None:
     store, names = stocked(strict)
     response = strict.responses.create(
@@ -72,6 +74,7 @@ def test_results_come_with_include_and_only_then(strict: OpenAI) -> None:
     assert again.type == "file_search_call" and again.results == call.results
 
 
+@pytest.mark.ledger("file_search:stream")
 def test_a_stream_tells_of_the_search_and_of_each_citation(strict: OpenAI) -> None:
     store, _ = stocked(strict)
     with strict.responses.stream(model="gpt-5", input=ASK, tools=[tool(store)]) as stream:
@@ -89,6 +92,7 @@ def test_a_stream_tells_of_the_search_and_of_each_citation(strict: OpenAI) -> No
     assert len(message.content[0].annotations) == kinds.count("response.output_text.annotation.added")
 
 
+@pytest.mark.ledger("file_search:filters")
 def test_filters_and_limits_hold_inside_a_response(strict: OpenAI) -> None:
     store, names = stocked(strict)
     for file_id, name in names.items():
@@ -101,6 +105,7 @@ def test_filters_and_limits_hold_inside_a_response(strict: OpenAI) -> None:
     assert call.results[0].attributes == {"name": "hours.md"}
 
 
+@pytest.mark.ledger("file_search:refused")
 def test_what_cannot_be_searched_is_refused_before_the_turn(client: OpenAI) -> None:
     store, _ = stocked(client)
     with pytest.raises(openai.NotFoundError) as missing:
@@ -117,6 +122,7 @@ def test_what_cannot_be_searched_is_refused_before_the_turn(client: OpenAI) -> N
             client.responses.create(model="gpt-5", input="x", tools=[wrong])
 
 
+@pytest.mark.ledger("file_search:extractive")
 def test_without_a_language_model_the_best_sentences_answer(serve_here: Callable[..., Server]) -> None:
     server = serve_here(ONWARD_MODEL="extractive")
     with server.client() as client:

@@ -32,6 +32,7 @@ def blobs_of(server: Server) -> set[Path]:
     return {path for path in (server.data / "blobs").rglob("*") if path.is_file() and path.name != ".lock"}
 
 
+@pytest.mark.ledger("files:round_trip")
 def test_a_file_comes_back_as_it_was_sent(strict: OpenAI) -> None:
     data = os.urandom(3_000_000)
     before = int(time.time())
@@ -46,6 +47,10 @@ def test_a_file_comes_back_as_it_was_sent(strict: OpenAI) -> None:
     assert deleted.id == file.id and deleted.deleted and deleted.object == "file"
 
 
+@pytest.mark.ledger("files:purposes")
+@pytest.mark.ledger("files:expiry_limits")
+@pytest.mark.ledger("files:missing")
+@pytest.mark.ledger("files:malformed")
 @pytest.mark.parametrize("purpose", ["assistants", "batch", "fine-tune", "vision", "user_data"])
 def test_purposes_are_kept_and_filter_lists(strict: OpenAI, purpose: str) -> None:
     file = strict.files.create(file=("a.jsonl", b"{}"), purpose=purpose)  # type: ignore[arg-type]
@@ -56,6 +61,7 @@ def test_purposes_are_kept_and_filter_lists(strict: OpenAI, purpose: str) -> Non
     assert strict.files.content(file.id).read() == b"{}"
 
 
+@pytest.mark.ledger("files:expiry")
 def test_files_expire_when_told(strict: OpenAI) -> None:
     expiry = {"anchor": "created_at", "seconds": 3600}
     file = strict.files.create(file=("a.txt", b"x"), purpose="assistants", expires_after=expiry)  # type: ignore[arg-type]
@@ -79,6 +85,7 @@ def test_a_wrong_expiry_is_refused(client: OpenAI, expiry: dict[str, object], pa
     assert refused.value.param == param
 
 
+@pytest.mark.ledger("files:pages")
 def test_pages_have_the_form_and_the_limits_of_the_contract(strict: OpenAI, raw: Plain) -> None:
     made = [strict.files.create(file=(f"{n}.txt", b"x"), purpose="evals" if n < 0 else "vision").id for n in range(5)]
     newest = made[::-1]
@@ -98,6 +105,7 @@ def test_pages_have_the_form_and_the_limits_of_the_contract(strict: OpenAI, raw:
         assert refused.status == 400 and refused.error()["param"] == next(iter(query))
 
 
+@pytest.mark.ledger("files:unknown")
 def test_unknown_files_are_named(client: OpenAI) -> None:
     for use in (client.files.retrieve, client.files.delete, client.files.content):
         with pytest.raises(openai.NotFoundError) as missing:
@@ -111,6 +119,7 @@ def test_unknown_files_are_named(client: OpenAI) -> None:
         }
 
 
+@pytest.mark.ledger("files:field_order")
 def test_fields_may_stand_in_any_order(raw: Plain) -> None:
     file, purpose, unknown = ("file", "a.txt", b"x"), ("purpose", None, b"assistants"), ("unknown", None, b"1")
     for parts in ([file, purpose], [purpose, unknown, file], [unknown, file, purpose]):
@@ -157,6 +166,7 @@ def test_what_is_no_form_is_refused(raw: Plain, body: bytes, content_type: str) 
     assert answer.status == 400 and answer.error()["message"]
 
 
+@pytest.mark.ledger("files:interrupted")
 def test_an_interrupted_upload_leaves_nothing(server: Server, client: OpenAI) -> None:
     before, files = blobs_of(server), [file.id for file in client.files.list()]
     head = (
@@ -176,6 +186,7 @@ def test_an_interrupted_upload_leaves_nothing(server: Server, client: OpenAI) ->
     assert [file.id for file in client.files.list()] == files
 
 
+@pytest.mark.ledger("files:too_large")
 def test_a_file_that_is_too_large_is_refused_while_it_streams(raw: Plain, server: Server) -> None:
     before = blobs_of(server)
     piece = b"z" * (1 << 20)
@@ -192,6 +203,7 @@ def test_a_file_that_is_too_large_is_refused_while_it_streams(raw: Plain, server
     assert blobs_of(server) == before
 
 
+@pytest.mark.ledger("files:streamed")
 def test_memory_stays_small_while_a_large_file_comes_and_goes(server: Server, client: OpenAI, tmp_path: Path) -> None:
     path = tmp_path / "large.bin"
     with path.open("wb") as handle:
@@ -209,6 +221,7 @@ def test_memory_stays_small_while_a_large_file_comes_and_goes(server: Server, cl
     client.files.delete(file.id)
 
 
+@pytest.mark.ledger("files:delete_cascade")
 def test_deleting_a_file_takes_it_out_of_every_store(client: OpenAI) -> None:
     file = client.files.create(file=("whales.txt", b"Whales are mammals of the sea."), purpose="assistants")
     stores = [client.vector_stores.create(file_ids=[file.id]).id for _ in range(2)]

@@ -43,6 +43,7 @@ def stocked(client: OpenAI, *texts: str) -> tuple[VectorStore, list[str]]:
     return store, files
 
 
+@pytest.mark.ledger("vector_stores:objects")
 def test_a_store_has_the_fields_of_the_contract(strict: OpenAI) -> None:
     store = strict.vector_stores.create(
         name="kb", metadata={"a": "b"}, expires_after={"anchor": "last_active_at", "days": 7}, description="docs"
@@ -63,6 +64,7 @@ def test_a_store_has_the_fields_of_the_contract(strict: OpenAI) -> None:
     assert f"Vector store with id '{store.id}' not found." in missing.value.message
 
 
+@pytest.mark.ledger("vector_stores:polling")
 def test_the_polling_helpers_just_work(strict: OpenAI) -> None:
     store = strict.vector_stores.create(name="kb")
     started = time.monotonic()
@@ -85,6 +87,7 @@ def test_the_polling_helpers_just_work(strict: OpenAI) -> None:
     assert time.monotonic() - started < 60
 
 
+@pytest.mark.ledger("vector_stores:poll_after")
 def test_the_server_paces_the_polling(raw: Plain, client: OpenAI) -> None:
     store = client.vector_stores.create()
     files = [upload(client, f"text {number}") for number in range(20)]
@@ -97,6 +100,7 @@ def test_the_server_paces_the_polling(raw: Plain, client: OpenAI) -> None:
     assert "openai-poll-after-ms" not in done.headers
 
 
+@pytest.mark.ledger("vector_stores:file_errors")
 def test_a_file_that_cannot_be_read_fails_with_a_reason(strict: OpenAI) -> None:
     store = strict.vector_stores.create()
     for name, data, code in (
@@ -110,6 +114,7 @@ def test_a_file_that_cannot_be_read_fails_with_a_reason(strict: OpenAI) -> None:
     assert strict.vector_stores.retrieve(store.id).status == "completed"
 
 
+@pytest.mark.ledger("vector_stores:batch_files")
 def test_batches_take_files_with_settings_of_their_own(strict: OpenAI) -> None:
     store = strict.vector_stores.create()
     one, two = upload(strict, "Text one."), upload(strict, "Text two.")
@@ -127,6 +132,7 @@ def test_batches_take_files_with_settings_of_their_own(strict: OpenAI) -> None:
     assert strict.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id).status == "completed"
 
 
+@pytest.mark.ledger("vector_stores:batch_upload")
 def test_a_batch_is_uploaded_and_awaited_in_one_call(strict: OpenAI) -> None:
     store = strict.vector_stores.create()
     files = [(f"note{number}.txt", f"Text number {number}.".encode()) for number in range(7)]
@@ -136,6 +142,7 @@ def test_a_batch_is_uploaded_and_awaited_in_one_call(strict: OpenAI) -> None:
     assert names == {name for name, _ in files}
 
 
+@pytest.mark.ledger("vector_stores:batch_cancel")
 def test_a_cancelled_batch_stops(strict: OpenAI) -> None:
     store = strict.vector_stores.create()
     text = " ".join(f"Sentence {n} of a long text that takes its time." for n in range(3000))
@@ -147,6 +154,7 @@ def test_a_cancelled_batch_stops(strict: OpenAI) -> None:
     assert strict.vector_stores.retrieve(store.id).status == "completed"
 
 
+@pytest.mark.ledger("vector_stores:search")
 def test_search_returns_passages_with_scores(strict: OpenAI) -> None:
     store, files = stocked(strict, POLICY, "Whales are mammals of the sea.", "Der Wal ist ein Säugetier.")
     page = strict.vector_stores.search(store.id, query="refund for digital goods")
@@ -167,6 +175,7 @@ def test_search_returns_passages_with_scores(strict: OpenAI) -> None:
     assert [piece.text for piece in text.data] == ["Whales are mammals of the sea."]
 
 
+@pytest.mark.ledger("vector_stores:filters")
 def test_filters_select_by_attributes_and_follow_their_changes(strict: OpenAI) -> None:
     store, files = stocked(strict, "The text of January.", "The text of February.", "The text of March.")
     for number, file in enumerate(files):
@@ -193,6 +202,7 @@ def test_filters_select_by_attributes_and_follow_their_changes(strict: OpenAI) -
     assert matching(winter) == [0, 1, 2]
 
 
+@pytest.mark.ledger("vector_stores:last_active_at")
 def test_search_counts_as_use(client: OpenAI) -> None:
     store, _ = stocked(client, "Some text.")
     before = client.vector_stores.retrieve(store.id).last_active_at
@@ -203,6 +213,7 @@ def test_search_counts_as_use(client: OpenAI) -> None:
     assert after is not None and after > before
 
 
+@pytest.mark.ledger("vector_stores:lists")
 def test_lists_page_and_filter(strict: OpenAI, raw: Plain) -> None:
     store, files = stocked(strict, "one", "two", "three")
     page = strict.vector_stores.files.list(store.id, limit=2, order="asc")
@@ -257,6 +268,7 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.ledger("vector_stores:limits")
 @pytest.mark.parametrize(("path", "body", "param"), BAD)
 def test_bad_requests_name_the_field(client: OpenAI, raw: Plain, path: str, body: object, param: str) -> None:
     store = client.vector_stores.create()
@@ -266,6 +278,7 @@ def test_bad_requests_name_the_field(client: OpenAI, raw: Plain, path: str, body
     assert error["param"] == param and error["type"] == "invalid_request_error"
 
 
+@pytest.mark.ledger("vector_stores:unknown")
 def test_unknown_ids_are_404(client: OpenAI) -> None:
     store = client.vector_stores.create()
     stores, files, batches = client.vector_stores, client.vector_stores.files, client.vector_stores.file_batches
@@ -286,6 +299,7 @@ def test_unknown_ids_are_404(client: OpenAI) -> None:
         assert words in missing.value.message
 
 
+@pytest.mark.ledger("vector_stores:crash")
 def test_a_killed_server_finishes_its_files_after_restart(serve_here: Callable[..., Server]) -> None:
     first = serve_here()
     text = " ".join(f"Sentence {n} tells of the topic {n % 11} and of nothing else." for n in range(1200))
