@@ -42,7 +42,9 @@ class DocumentState(msgspec.Struct, frozen=True):
 class Chunk(msgspec.Struct, frozen=True):
     """A chunk to store: ``start``/``end`` are code points of the parsed document, ``page`` counts from 1.
 
-    ``terms`` are its packed words (``ChunkSpan.terms``); the index makes them where they are empty.
+    ``terms`` are its packed words (``ChunkSpan.terms``); the index makes them where they are empty. ``windows`` are the
+    embedded windows of the document that it covers (first, last + 1), which chunks beside each other may share; None
+    is a window of its own.
     """
 
     ordinal: int
@@ -52,6 +54,7 @@ class Chunk(msgspec.Struct, frozen=True):
     page: int | None = None
     heading: str = ""
     terms: bytes = b""
+    windows: tuple[int, int] | None = None
 
 
 class Content(msgspec.Struct, frozen=True):
@@ -110,9 +113,10 @@ class PassageIndex(Protocol):
         ...
 
     async def put_chunks(self, project: int, document: int, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-        """Store a slice of chunks (at most 256, ordinals consecutive) with one vector each.
+        """Store a slice of chunks (ordinals consecutive) with the vectors of all windows from its first to its last.
 
-        Idempotent: repeating a slice changes nothing. Nothing of it is visible to a search before ``finish``.
+        A chunk is as near to a query as its nearest window. Idempotent: repeating a slice changes nothing. Nothing of
+        it is visible to a search before ``finish``. Raises ValueError for a slice with gaps, KeyError.
         """
         ...
 

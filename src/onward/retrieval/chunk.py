@@ -1,7 +1,7 @@
 """Text to windows and chunks: where a document is cut for embedding and for search.
 
-Windows do not overlap, so that each token is embedded once; a chunk is a run of windows, and chunks overlap by sharing
-them. It knows tokens as a counting function, no model and no index.
+Windows do not overlap, so that each token is embedded once; a chunk is a run of windows, is found by the nearest of
+them, and overlaps the next chunk by sharing some. It knows tokens as a counting function, no model and no index.
 """
 
 from __future__ import annotations

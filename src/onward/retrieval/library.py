@@ -122,7 +122,9 @@ class PassageLibrary(Library):
         held: Sequence[bytes],
         first: int,
     ) -> None:
-        vectors = await asyncio.to_thread(pool_windows, prepared, spans, held, first)
+        start, end = spans[0].first_window - first, spans[-1].last_window - first
+        data = b"".join(held[start:end])
+        vectors = Vectors(end - start, len(data) // 4 // (end - start), data)
         text = prepared.document.text
         chunks = [
             Chunk(
@@ -133,6 +135,7 @@ class PassageLibrary(Library):
                 page=span.page,
                 heading=span.heading,
                 terms=span.terms,
+                windows=(span.first_window, span.last_window),
             )
             for span in spans
         ]
@@ -156,17 +159,3 @@ def window_texts(prepared: Prepared) -> list[str]:
         below = at >= 0 and sections[at].start < window.start
         texts.append(f"{sections[at].title}\n{text}" if below else text)
     return texts
-
-
-def pool_windows(prepared: Prepared, spans: Sequence[ChunkSpan], held: Sequence[bytes], first: int) -> Vectors:
-    """Return each chunk's vector: the unit mean of its windows by tokens; ``held[0]`` is window ``first``."""
-    import numpy as np
-
-    start, end = spans[0].first_window, spans[-1].last_window
-    rows = np.frombuffer(b"".join(held[start - first : end - first]), "<f4").reshape(end - start, -1)
-    tokens = np.array([[window.tokens] for window in prepared.windows[start:end]], np.float32)
-    weighted = rows * np.maximum(tokens, 1)
-    means = np.stack([weighted[s.first_window - start : s.last_window - start].sum(axis=0) for s in spans])
-    norms = np.linalg.norm(means, axis=1, keepdims=True)
-    unit = np.asarray(means / np.maximum(norms, 1e-9), "<f4")
-    return Vectors(len(spans), unit.shape[1], unit.tobytes())

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from rows import MODEL, add, ask, chunks_of, document_key, matrix, opened, unit
 
 from onward.ports.filters import decode_filter
@@ -54,11 +55,14 @@ def test_an_interrupted_document_goes_on_and_repeats_change_nothing(tmp_path: Pa
 def test_slices_must_be_whole(tmp_path: Path) -> None:
     async def body(index: SqlitePassageIndex) -> None:
         state = await index.begin(1, document_key("d"))
-        with pytest.raises(ValueError, match="2 chunks with 1 vectors"):
+        with pytest.raises(ValueError, match="2 windows with 1 vectors"):
             await index.put_chunks(1, state.document, chunks_of(["a", "b"]), matrix([unit(1)]))
         broken = [*chunks_of(["a"]), *chunks_of(["c"], first=2)]
         with pytest.raises(ValueError, match="consecutive"):
             await index.put_chunks(1, state.document, broken, matrix([unit(1)] * 2))
+        apart = [replace(chunk, windows=(3 * chunk.ordinal, 3 * chunk.ordinal + 2)) for chunk in chunks_of(["a", "b"])]
+        with pytest.raises(ValueError, match="without gaps"):
+            await index.put_chunks(1, state.document, apart, matrix([unit(1)] * 5))
         with pytest.raises(KeyError):
             await index.put_chunks(1, 999, chunks_of(["a"]), matrix([unit(1)]))
 
@@ -265,5 +269,27 @@ def test_a_large_store_compacts_what_was_unlinked(tmp_path: Path) -> None:
         found = await ask(index, "alpha", limit=50)
         assert {p.file for p in found} <= set(range(25, 30)) and len(found) == 50
         assert index.cached_rows == 500
+
+    run(tmp_path, body)
+
+
+def test_chunks_that_share_windows_are_stored_in_any_slices(tmp_path: Path) -> None:
+    async def body(index: SqlitePassageIndex) -> None:
+        texts = [f"chunk {n}" for n in range(5)]
+        chunks = [replace(chunk, windows=(2 * chunk.ordinal, 2 * chunk.ordinal + 3)) for chunk in chunks_of(texts)]
+        axes = [unit(*[float(i == n % 8) for i in range(8)]) for n in range(11)]
+        for name, slices in {"whole": [(0, 5)], "cut": [(0, 1), (1, 3), (2, 5)]}.items():
+            state = await index.begin(1, document_key(name))
+            for first, last in slices:
+                rows = axes[2 * first : 2 * last + 1]
+                await index.put_chunks(1, state.document, chunks[first:last], matrix(rows))
+            done = await index.finish(1, state.document, chunks=5)
+            assert done.usage_bytes == sum(map(len, texts)) + 11 * 8
+            await index.link(1, state.document, 1, state.document)
+            for n, axis in enumerate(axes[3:7], 3):
+                found = await ask(index, "x", stores=[state.document], vector=axis, weights=Weights(1, 0))
+                near = {p.ordinal for p in found if p.score > 0.9}
+                assert {c.ordinal for c in chunks if c.windows and c.windows[0] <= n < c.windows[1]} <= near
+                assert len(near) <= 2 + (n == 2)
 
     run(tmp_path, body)

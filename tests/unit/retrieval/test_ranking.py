@@ -67,7 +67,7 @@ def test_order_breaks_ties_by_row() -> None:
 
 
 def entry(document: int, ordinal: int, text: str, vector: bytes = b"\1" * 8) -> Entry:
-    return Entry(document, ordinal, vector, pack_terms(text))
+    return Entry(document, ordinal, ordinal, ordinal + 1, vector, pack_terms(text))
 
 
 def test_bm25_prefers_rare_frequent_and_short() -> None:
@@ -98,7 +98,33 @@ def test_merging_keeps_what_is_live_and_nothing_else() -> None:
 
 
 def test_cosines_of_another_space_are_zero() -> None:
-    segment = build_segment([entry(1, 0, "a"), Entry(2, 0, b"", pack_terms("b"))], dimensions=8)
+    segment = build_segment([entry(1, 0, "a"), Entry(2, 0, 0, 1, b"", pack_terms("b"))], dimensions=8)
     same = segment.cosines(np.ones(8, np.int8))
     assert same[0] == pytest.approx(1.0, abs=1e-3) and abs(same[1]) < 1e-6
     assert segment.cosines(np.ones(9, np.int8)).tolist() == [0, 0]
+
+
+def axis(*places: int) -> bytes:
+    return b"".join(bytes(100 if i == place else 0 for i in range(8)) for place in places)
+
+
+def shared_windows() -> list[Entry]:
+    """Return two documents of chunks that share windows: 0-2, 1-4 and, in the other, 0-1, 1-3."""
+    return [
+        Entry(1, 0, 0, 2, axis(0, 1), pack_terms("a")),
+        Entry(1, 1, 1, 4, axis(2, 3), pack_terms("b")),
+        Entry(2, 0, 0, 1, axis(4), pack_terms("c")),
+        Entry(2, 1, 1, 3, axis(5, 6), pack_terms("d")),
+    ]
+
+
+@pytest.mark.parametrize(("place", "rows"), [(0, [0]), (1, [0, 1]), (2, [1]), (3, [1]), (4, [2]), (5, [3]), (6, [3])])
+def test_a_chunk_is_as_near_as_its_nearest_window(place: int, rows: list[int]) -> None:
+    query = np.frombuffer(axis(place), np.int8)
+    segment = build_segment(shared_windows(), dimensions=8)
+    assert np.flatnonzero(segment.cosines(query) > 0.9).tolist() == rows
+    copies = [build_segment(shared_windows(), dimensions=8) for _ in range(2)]
+    doubled = merge_segments(copies, np.array([1, 2], np.int64))
+    assert np.flatnonzero(doubled.cosines(query) > 0.9).tolist() == rows + [row + 4 for row in rows]
+    second = merge_segments(copies[:1], np.array([2], np.int64))
+    assert np.flatnonzero(second.cosines(query) > 0.9).tolist() == [row - 2 for row in rows if row >= 2]

@@ -6,6 +6,7 @@ It knows no links beyond counting them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from time import time
 from typing import cast
 
@@ -55,7 +56,10 @@ def put_chunks(session: Session, project: int, document: int, chunks: Sequence[C
         return
     if chunks[0].ordinal > state.chunks:
         raise ValueError(f"chunk {chunks[0].ordinal} would leave a gap after {state.chunks}")
-    for chunk, vector in zip(chunks, quantize_rows(vectors), strict=True):
+    rows = quantize_rows(vectors)
+    base = windows_of(chunks[0])[0]
+    covered = _covered(session, project, document, chunks[0].ordinal - 1)
+    for chunk in chunks:
         session.run(
             "documents.put_chunk",
             project=project,
@@ -67,25 +71,42 @@ def put_chunks(session: Session, project: int, document: int, chunks: Sequence[C
             heading=chunk.heading,
             text=chunk.text,
         )
-        terms = chunk.terms or pack_terms(chunk.text, context=chunk.heading)
+        first, last = windows_of(chunk)
         session.run(
             "documents.put_entry",
             project=project,
             document=document,
             ordinal=chunk.ordinal,
-            vector=vector,
-            terms=terms,
+            first_window=first,
+            last_window=last,
+            vectors=b"".join(rows[max(first, covered) - base : last - base]),
+            terms=chunk.terms or pack_terms(chunk.text, context=chunk.heading),
         )
+        covered = last
     last = chunks[-1].ordinal + 1
     session.run("documents.advance", project=project, document=document, chunks=last, now=time())
 
 
+def windows_of(chunk: Chunk) -> tuple[int, int]:
+    """Return the windows that a chunk covers."""
+    return chunk.windows or (chunk.ordinal, chunk.ordinal + 1)
+
+
 def check_slice(chunks: Sequence[Chunk], vectors: Vectors) -> None:
     """Raise ValueError for a slice that breaks the port's rules."""
-    if len(chunks) != vectors.rows:
-        raise ValueError(f"{len(chunks)} chunks with {vectors.rows} vectors")
     if any(chunk.ordinal != chunks[0].ordinal + i for i, chunk in enumerate(chunks)):
         raise ValueError("the ordinals of a slice must be consecutive")
+    spans = [windows_of(chunk) for chunk in chunks]
+    if any(not before[0] < span[0] <= before[1] < span[1] for before, span in pairwise(spans)):
+        raise ValueError("the windows of chunks must follow one another without gaps")
+    if spans[-1][1] - spans[0][0] != vectors.rows:
+        raise ValueError(f"{spans[-1][1] - spans[0][0]} windows with {vectors.rows} vectors")
+
+
+def _covered(session: Session, project: int, document: int, ordinal: int) -> int:
+    """Return up to which window the chunks up to ``ordinal`` hold vectors."""
+    row = session.row("documents.covered", project=project, document=document, ordinal=ordinal)
+    return cast("int", row[0]) if row else 0
 
 
 def finish(session: Session, project: int, document: int, chunks: int) -> DocumentState:

@@ -26,18 +26,27 @@ MAX_ROWS = 1 << _ROW_BITS
 
 
 class Entry(NamedTuple):
-    """A chunk as stored; ``vector`` is empty where another model made it."""
+    """A chunk as stored: ``vectors`` are those of its windows that the entry before does not cover.
+
+    They count as zero where they are of another length: another model made them.
+    """
 
     document: int
     ordinal: int
-    vector: bytes
+    first_window: int
+    last_window: int
+    vectors: bytes
     terms: bytes
 
 
 class Segment:
-    """Rows of vectors, lengths and postings; ``slots`` says which of ``documents`` a row belongs to."""
+    """Chunks as rows: ``slots`` says which of ``documents`` a row is of, ``bounds`` which of ``vectors`` it covers.
+
+    ``bounds`` is flat: first and last + 1 of each row in turn.
+    """
 
     __slots__ = (
+        "bounds",
         "documents",
         "frequencies",
         "keys",
@@ -54,12 +63,14 @@ class Segment:
     def __init__(
         self,
         vectors: npt.NDArray[np.int8],
+        bounds: npt.NDArray[np.int64],
         row_documents: npt.NDArray[np.int64],
         ordinals: npt.NDArray[np.int32],
         lengths: Floats,
         postings: npt.NDArray[np.uint64],
     ) -> None:
         self.vectors = vectors
+        self.bounds = bounds
         self.ordinals = ordinals
         self.lengths = lengths
         self.documents, self.slots = np.unique(row_documents, return_inverse=True)
@@ -72,7 +83,7 @@ class Segment:
         self.keys = postings[first].astype(np.uint32)
         self.starts = np.append(first, len(postings)).astype(np.int64)
         self.length = float(lengths.sum())
-        arrays = (vectors, ordinals, lengths, self.slots, self.rows, self.frequencies, self.keys, self.starts)
+        arrays = (vectors, bounds, ordinals, lengths, self.slots, self.rows, self.frequencies, self.keys, self.starts)
         self.nbytes = sum(array.nbytes for array in arrays)
 
     def __len__(self) -> int:
@@ -94,16 +105,25 @@ class Segment:
         scores[rows] += weight * frequency * (K1 + 1) / (frequency + norm)
 
     def cosines(self, query: npt.NDArray[np.int8]) -> Floats:
-        """Return the cosine of every row to a query of the same space; 0 for rows of another one."""
+        """Return the cosine of every row's nearest window to a query of the same space; 0 for rows of another one."""
         if query.shape[0] != self.vectors.shape[1]:
             return np.zeros(len(self), np.float32)
         distances = simsimd.cdist(query[None, :], self.vectors, metric="cosine")
-        cosines = 1.0 - np.asarray(distances, np.float32).reshape(-1)
-        return np.nan_to_num(cosines, nan=0.0)
+        cosines = np.full(len(self.vectors) + 1, -1.0, np.float32)
+        np.subtract(1.0, np.asarray(distances).reshape(-1), out=cosines[:-1], casting="same_kind")
+        np.nan_to_num(cosines, copy=False, nan=0.0)
+        return np.maximum.reduceat(cosines, self.bounds)[::2]
 
     def mask(self, documents: npt.NDArray[np.int64]) -> Bools:
         """Return which rows belong to one of ``documents``."""
         return np.isin(self.documents, documents)[self.slots]
+
+    def window_mask(self, rows: Bools) -> Bools:
+        """Return which windows the given rows cover."""
+        changes = np.zeros(len(self.vectors) + 1, np.int64)
+        np.add.at(changes, self.bounds[::2][rows], 1)
+        np.add.at(changes, self.bounds[1::2][rows], -1)
+        return np.cumsum(changes)[:-1] > 0
 
     def postings(self, *, offset: int, keep: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.uint64]:
         """Return the postings packed again, rows shifted by ``offset``, or renumbered by ``keep`` (-1 drops a row)."""
@@ -131,14 +151,12 @@ def build_segment(entries: Sequence[Entry], *, dimensions: int) -> Segment:
     """Return a segment of stored entries; raises ValueError beyond 16,777,216 rows."""
     if len(entries) > MAX_ROWS:
         raise ValueError(f"a segment holds at most {MAX_ROWS} rows")
-    vectors = np.zeros((len(entries), dimensions), np.int8)
+    vectors, bounds = _gather_windows(entries, dimensions)
     lengths = np.zeros(len(entries), np.float32)
     counts = np.zeros(len(entries), np.int64)
     hashes: list[bytes] = []
     frequencies: list[bytes] = []
     for row, entry in enumerate(entries):
-        if len(entry.vector) == dimensions:
-            vectors[row] = np.frombuffer(entry.vector, np.int8)
         count, length = _HEAD.unpack_from(entry.terms)
         counts[row], lengths[row] = count, length
         body = _HEAD.size + 4 * count
@@ -149,23 +167,49 @@ def build_segment(entries: Sequence[Entry], *, dimensions: int) -> Segment:
     postings = pack_postings(keys, rows, np.frombuffer(b"".join(frequencies), np.uint8))
     documents = np.array([entry.document for entry in entries], np.int64)
     ordinals = np.array([entry.ordinal for entry in entries], np.int32)
-    return Segment(vectors, documents, ordinals, np.maximum(lengths, 1), postings)
+    return Segment(vectors, bounds, documents, ordinals, np.maximum(lengths, 1), postings)
+
+
+def _gather_windows(entries: Sequence[Entry], dimensions: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64]]:
+    """Return the windows of all entries as a matrix, and each entry's bounds in it."""
+    parts: list[bytes] = []
+    bounds = np.zeros(2 * len(entries), np.int64)
+    base = held = covered = 0
+    document: int | None = None
+    for row, entry in enumerate(entries):
+        if entry.document != document:
+            document, base, covered = entry.document, held - entry.first_window, entry.first_window
+        fresh = entry.last_window - max(entry.first_window, covered)
+        size = fresh * dimensions
+        parts.append(entry.vectors if len(entry.vectors) == size else bytes(size))
+        held += fresh
+        covered = entry.last_window
+        bounds[2 * row], bounds[2 * row + 1] = base + entry.first_window, base + entry.last_window
+    return np.frombuffer(b"".join(parts), np.int8).reshape(held, dimensions), bounds
 
 
 def merge_segments(segments: Sequence[Segment], live: npt.NDArray[np.int64]) -> Segment:
     """Return one segment of the rows whose documents are ``live``."""
     masks = [segment.mask(live) for segment in segments]
-    parts: list[npt.NDArray[np.uint64]] = []
-    offset = 0
+    postings: list[npt.NDArray[np.uint64]] = []
+    vectors: list[npt.NDArray[np.int8]] = []
+    bounds: list[npt.NDArray[np.int64]] = []
+    rows = windows = 0
     for segment, mask in zip(segments, masks, strict=True):
         keep = np.where(mask, np.cumsum(mask) - 1, -1)
-        parts.append(segment.postings(offset=offset, keep=keep))
-        offset += int(mask.sum())
+        postings.append(segment.postings(offset=rows, keep=keep))
+        kept = segment.window_mask(mask)
+        moved = np.concatenate([[0], np.cumsum(kept)]) + windows
+        vectors.append(segment.vectors[kept])
+        bounds.append(moved[segment.bounds[np.repeat(mask, 2)]])
+        rows += int(mask.sum())
+        windows += int(kept.sum())
     pairs = list(zip(segments, masks, strict=True))
     return Segment(
-        np.concatenate([segment.vectors[mask] for segment, mask in pairs]),
+        np.concatenate(vectors),
+        np.concatenate(bounds),
         np.concatenate([segment.documents[segment.slots][mask] for segment, mask in pairs]),
         np.concatenate([segment.ordinals[mask] for segment, mask in pairs]),
         np.concatenate([segment.lengths[mask] for segment, mask in pairs]),
-        np.concatenate(parts),
+        np.concatenate(postings),
     )

@@ -157,6 +157,13 @@ def _read_entries(session: Session, project: int, document: int, space: Space) -
     same = row is not None and row[0] == space.model
     rows = session.rows("documents.entries", project=project, document=document)
     return [
-        Entry(document, cast("int", ordinal), cast("bytes", vector) if same else b"", cast("bytes", terms))
-        for ordinal, vector, terms in rows
+        Entry(
+            document,
+            cast("int", ordinal),
+            cast("int", first),
+            cast("int", last),
+            cast("bytes", vectors) if same else b"",
+            cast("bytes", terms),
+        )
+        for ordinal, first, last, vectors, terms in rows
     ]

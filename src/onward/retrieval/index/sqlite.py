@@ -39,9 +39,10 @@ class SqlitePassageIndex(PassageIndex):
         documents.check_slice(chunks, vectors)
         for first in range(0, len(chunks), documents.MAX_SLICE):
             part = chunks[first : first + documents.MAX_SLICE]
+            base = documents.windows_of(chunks[0])[0]
+            start, end = documents.windows_of(part[0])[0] - base, documents.windows_of(part[-1])[1] - base
             width = vectors.dimensions * 4
-            data = vectors.data[first * width : (first + len(part)) * width]
-            rows = Vectors(len(part), vectors.dimensions, data)
+            rows = Vectors(end - start, vectors.dimensions, vectors.data[start * width : end * width])
             await self._database.write(lambda s, p=part, r=rows: documents.put_chunks(s, project, document, p, r))
 
     async def finish(self, project: int, document: int, *, chunks: int) -> DocumentState:

@@ -14,8 +14,11 @@ INSERT OR REPLACE INTO chunks (project, document, ordinal, start, stop, page, he
 VALUES (:project, :document, :ordinal, :start, :stop, :page, :heading, :text);
 
 -- name: put_entry
-INSERT OR REPLACE INTO entries (project, document, ordinal, vector, terms)
-VALUES (:project, :document, :ordinal, :vector, :terms);
+INSERT OR REPLACE INTO entries (project, document, ordinal, first_window, last_window, vectors, terms)
+VALUES (:project, :document, :ordinal, :first_window, :last_window, :vectors, :terms);
+
+-- name: covered
+SELECT last_window FROM entries WHERE project = :project AND document = :document AND ordinal = :ordinal;
 
 -- name: advance
 UPDATE documents SET chunks = max(chunks, :chunks), touched_at = :now
@@ -23,7 +26,7 @@ WHERE project = :project AND id = :document AND ready = 0;
 
 -- name: measure
 SELECT coalesce(sum(octet_length(text)), 0)
-  + (SELECT coalesce(sum(octet_length(vector)), 0) FROM entries WHERE project = :project AND document = :document)
+  + (SELECT coalesce(sum(octet_length(vectors)), 0) FROM entries WHERE project = :project AND document = :document)
 FROM chunks WHERE project = :project AND document = :document;
 
 -- name: finish
@@ -42,7 +45,7 @@ WHERE c.project = :project AND c.document = :document AND c.ordinal = :ordinal;
 SELECT model FROM documents WHERE project = :project AND id = :document;
 
 -- name: entries
-SELECT ordinal, vector, terms FROM entries WHERE project = :project AND document = :document ORDER BY ordinal;
+SELECT ordinal, first_window, last_window, vectors, terms FROM entries WHERE project = :project AND document = :document ORDER BY ordinal;
 
 -- name: by_content
 SELECT id FROM documents WHERE project = :project AND sha256 = :sha256;

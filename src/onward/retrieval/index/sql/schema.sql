@@ -30,12 +30,15 @@ CREATE TABLE IF NOT EXISTS chunks (
   FOREIGN KEY (project, document) REFERENCES documents (project, id)
 ) STRICT;
 
--- What a search scans, apart from the text it shows: int8 vectors and packed terms.
+-- What a search scans, apart from the text it shows: packed terms, and the int8 vectors of the embedded windows that a
+-- chunk covers. Chunks share windows: vectors holds those that the chunk before does not cover.
 CREATE TABLE IF NOT EXISTS entries (
   project INTEGER NOT NULL,
   document INTEGER NOT NULL,
   ordinal INTEGER NOT NULL,
-  vector BLOB NOT NULL,
+  first_window INTEGER NOT NULL,
+  last_window INTEGER NOT NULL,
+  vectors BLOB NOT NULL,
   terms BLOB NOT NULL,
   PRIMARY KEY (project, document, ordinal),
   FOREIGN KEY (project, document) REFERENCES documents (project, id)
