@@ -4,11 +4,12 @@ import msgspec
 import pytest
 from model_calls import SEARCH, WEATHER, MakeModel, ask, calls, collect, finish, sent, texts, used
 
+from onward.core.errors import RateLimitError
 from onward.core.tools import ToolChoice
 from onward.core.turns import Sampling, TextFormat
 from onward.models.profiles import Profile
 from onward.ports.model import Capabilities, ReasoningDelta, RefusalDelta
-from onward.testing import Call, Reply, Rule, Script, ScriptedUpstream, TokenCount
+from onward.testing import Call, Fault, Reply, Rule, Script, ScriptedUpstream, TokenCount
 from onward.testing.script import ChatTool
 
 pytestmark = pytest.mark.anyio
@@ -142,3 +143,20 @@ async def test_scripted_calls_carry_given_ids(make_model: MakeModel, upstream: S
     events = await collect(model, ask(model, "hi", tools=(SEARCH,)))
     assert calls(events) == [("search", "not json")]
     assert "".join(texts(events)) == "Let me look."
+
+
+async def test_a_whole_answer_to_a_stream(make_model: MakeModel, upstream: ScriptedUpstream) -> None:
+    body = b'{"choices":[{"message":{"role":"assistant","content":"whole"},"finish_reason":"stop"}]}'
+    upstream.play(script(Reply(fault=Fault(kind="status", status=200, body=msgspec.Raw(body)))))
+    model = make_model()
+    events = await collect(model, ask(model, "hi"))
+    assert texts(events) == ["whole"]
+    assert finish(events) == "stop"
+
+
+async def test_an_error_with_status_200(make_model: MakeModel, upstream: ScriptedUpstream) -> None:
+    body = b'{"error":{"message":"slow down","type":"rate_limit_error"}}'
+    upstream.play(script(Reply(fault=Fault(kind="status", status=200, body=msgspec.Raw(body)))))
+    model = make_model()
+    with pytest.raises(RateLimitError, match="slow down"):
+        await collect(model, ask(model, "hi", stream=False))

@@ -38,7 +38,7 @@ class Retries(Struct, frozen=True, kw_only=True):
 
     limit: int = 2
     backoff: float = 0.5
-    longest_wait: float = 10.0
+    longest_wait: float = 2.0
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
