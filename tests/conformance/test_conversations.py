@@ -1,4 +1,4 @@
-"""`/v1/conversations`: eight operations, publication after completion, the lock, and branches that edits do not reach."""
+"""`/v1/conversations`: eight operations, publication after completion, the lock, branches that edits do not reach."""
 
 from typing import Any
 
@@ -70,7 +70,7 @@ def test_a_cursor_stays_valid_after_its_item_was_deleted(client: OpenAI) -> None
     conversation = client.conversations.create(items=[{"role": "user", "content": str(n)} for n in range(6)])
     page = client.conversations.items.list(conversation.id, limit=2, order="asc")
     client.conversations.items.delete(page.data[-1].id or "", conversation_id=conversation.id)
-    rest: Any = client.conversations.items.list(conversation.id, order="asc", after=page.last_id)
+    rest: Any = client.conversations.items.list(conversation.id, order="asc", after=page.last_id or "")
     assert [item.content[0].text for item in rest] == ["2", "3", "4", "5"]
 
 
@@ -140,5 +140,5 @@ def test_an_unknown_conversation_is_a_404_everywhere(client: OpenAI, operation: 
         "items": lambda: client.conversations.items.create("conv_no", items=[{"role": "user", "content": "x"}]),
         "respond": lambda: client.responses.create(model="m", input="x", conversation="conv_no"),
     }
-    with pytest.raises(openai.NotFoundError, match="Conversation with id 'conv_no' not found."):
+    with pytest.raises(openai.NotFoundError, match="Conversation with id 'conv_no' not found"):
         calls[operation]()

@@ -12,8 +12,7 @@ from openai.types.responses import Response
 @pytest.fixture
 def strict(server: Server) -> OpenAI:
     """The SDK with every body checked against its types."""
-    options: dict[str, Any] = {"_strict_response_validation": True}
-    return OpenAI(base_url=server.base_url, api_key="none", max_retries=0, **options)
+    return OpenAI(base_url=server.base_url, api_key="none", max_retries=0, _strict_response_validation=True)
 
 
 def ask(client: OpenAI, prompt: str, **more: Any) -> Response:
@@ -147,11 +146,12 @@ def test_input_items_page_in_both_orders_with_cursors(client: OpenAI) -> None:
 
 @pytest.mark.ledger("responses:resent_history")
 def test_a_client_that_sends_the_whole_history_again_is_understood(client: OpenAI, upstream: Server) -> None:
-    history: list[Any] = []
-    for turn in range(4):
+    history: list[Any] = [{"role": "user", "content": "turn 0"}]
+    response = client.responses.create(model="gpt-5", input=history)
+    for turn in range(1, 4):
+        history += [item.model_dump(exclude_none=True) for item in response.output]
         history.append({"role": "user", "content": f"turn {turn}"})
         response = client.responses.create(model="gpt-5", input=history)
-        history += [item.model_dump(exclude_none=True) for item in response.output]
     sent = client._client.get(f"{upstream.url}/requests").json()["data"][-1]["body"]["messages"]
     assert [message["content"] for message in sent] == [
         text for turn in range(4) for text in (f"turn {turn}", f"You said: turn {turn}")

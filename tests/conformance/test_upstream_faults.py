@@ -1,0 +1,153 @@
+"""Every fault of the model's server reaches the client as the right error, and leaves the server able to go on."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+from conftest import Server, scripted
+from openai import OpenAI
+
+RULES: list[Any] = [
+    {
+        "when": {"contains": "rate"},
+        "reply": {"fault": {"kind": "status", "status": 429, "headers": {"retry-after": "7"},
+                            "body": {"error": {"message": "Slow down", "type": "x", "code": "rate_limit_exceeded"}}}},
+    },
+    {
+        "when": {"contains": "context"},
+        "reply": {"fault": {"kind": "status", "status": 400, "body": {"error": {
+            "message": "maximum context length is 10", "type": "invalid_request_error", "param": "messages",
+            "code": "context_length_exceeded"}}}},
+    },
+    {"when": {"contains": "forbidden"}, "reply": {"fault": {"kind": "status", "status": 401}}},
+    {"when": {"contains": "broken"}, "reply": {"fault": {"kind": "status", "status": 500}}},
+    {"when": {"contains": "cut"}, "reply": {"text": ["a ", "b ", "c "], "fault": {"kind": "cut", "after": 2}}},
+    {"when": {"contains": "garbage"}, "reply": {"text": ["a "], "fault": {"kind": "malformed", "after": 1}}},
+    {"when": {"contains": "long"}, "reply": {"text": ["one ", "two "], "finish_reason": "length"}},
+    {"when": {"contains": "filtered"}, "reply": {"text": ["one "], "finish_reason": "content_filter"}},
+    {"when": {"contains": "refuse"}, "reply": {"refusal": "I will not."}},
+    {"when": {"contains": "think"}, "reply": {"reasoning": "Let me see. ", "text": "Done."}},
+    {"when": {"contains": "slow"}, "reply": {"text": ["x "] * 200, "delay": 0.05}},
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def faulty() -> Iterator[tuple[OpenAI, Server]]:
+    with scripted(RULES) as pair:
+        yield pair
+
+
+def stream(client: OpenAI, prompt: str) -> list[Any]:
+    return list(client.responses.create(model="m", input=prompt, stream=True))
+
+
+@pytest.mark.ledger("faults:rate_limit")
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_429_stays_a_429_with_its_retry_after(faulty: tuple[OpenAI, Server], streamed: bool) -> None:
+    with pytest.raises(openai.RateLimitError) as error:
+        faulty[0].responses.create(model="m", input="rate", stream=streamed)
+    assert error.value.response.headers["retry-after"] == "7"
+
+
+@pytest.mark.ledger("faults:context_length")
+def test_a_context_that_is_too_long_keeps_its_code(faulty: tuple[OpenAI, Server]) -> None:
+    with pytest.raises(openai.BadRequestError) as error:
+        faulty[0].responses.create(model="m", input="context")
+    assert error.value.code == "context_length_exceeded"
+
+
+@pytest.mark.ledger("faults:upstream_credentials")
+def test_the_servers_own_credentials_failing_do_not_look_like_the_clients(faulty: tuple[OpenAI, Server]) -> None:
+    with pytest.raises(openai.InternalServerError):
+        faulty[0].responses.create(model="m", input="forbidden")
+
+
+@pytest.mark.ledger("faults:server_error")
+def test_a_failing_upstream_is_a_server_error(faulty: tuple[OpenAI, Server]) -> None:
+    with pytest.raises(openai.InternalServerError) as error:
+        faulty[0].responses.create(model="m", input="broken")
+    assert set(error.value.body) == {"message", "type", "param", "code"}  # type: ignore[arg-type]
+
+
+@pytest.mark.ledger("faults:cut_stream")
+@pytest.mark.parametrize("prompt", ["cut", "garbage"])
+def test_a_cut_stream_ends_with_response_failed_and_is_stored_as_failed(
+    faulty: tuple[OpenAI, Server], prompt: str
+) -> None:
+    events = stream(faulty[0], prompt)
+    assert events[-1].type == "response.failed"
+    assert events[-1].response.status == "failed" and events[-1].response.error.code == "server_error"
+    stored = faulty[0].responses.retrieve(events[-1].response.id)
+    assert stored.status == "failed" and stored.error is not None and stored.error.code == "server_error"
+
+
+@pytest.mark.ledger("faults:incomplete")
+@pytest.mark.parametrize(("prompt", "reason"), [("long", "max_output_tokens"), ("filtered", "content_filter")])
+def test_an_answer_that_was_cut_short_is_incomplete(faulty: tuple[OpenAI, Server], prompt: str, reason: str) -> None:
+    response = faulty[0].responses.create(model="m", input=prompt)
+    assert response.status == "incomplete"
+    assert response.incomplete_details is not None and response.incomplete_details.reason == reason
+    assert response.output[0].status == "incomplete"  # type: ignore[union-attr]
+    assert stream(faulty[0], prompt)[-1].type == "response.incomplete"
+    following = faulty[0].responses.create(model="m", input="hello", previous_response_id=response.id)
+    assert following.status == "completed"
+
+
+@pytest.mark.ledger("streams:refusal")
+def test_a_refusal_is_a_refusal_part_and_streams_as_one(faulty: tuple[OpenAI, Server]) -> None:
+    with faulty[0].responses.stream(model="m", input="refuse") as events:
+        names = [event.type for event in events]
+        final = events.get_final_response()
+    assert "response.refusal.delta" in names and "response.refusal.done" in names
+    message: Any = final.output[0]
+    assert message.content[0].type == "refusal" and message.content[0].refusal == "I will not."
+
+
+@pytest.mark.ledger("streams:reasoning")
+def test_reasoning_comes_as_an_item_of_its_own_before_the_answer(faulty: tuple[OpenAI, Server]) -> None:
+    with faulty[0].responses.stream(model="m", input="think") as events:
+        names = [event.type for event in events]
+        final = events.get_final_response()
+    assert names.index("response.reasoning_text.delta") < names.index("response.output_text.delta")
+    assert [item.type for item in final.output] == ["reasoning", "message"]
+    following = faulty[0].responses.create(model="m", input="hello", previous_response_id=final.id)
+    assert following.status == "completed"
+
+
+@pytest.mark.ledger("responses:disconnect")
+def test_a_client_that_goes_away_ends_the_turn_and_the_upstream_request(faulty: tuple[OpenAI, Server]) -> None:
+    client, upstream = faulty
+    events = client.responses.create(model="m", input="slow", stream=True)
+    first = next(iter(events))
+    assert first.type == "response.created"
+    events.close()
+
+    def cancelled() -> bool:
+        return client.responses.retrieve(first.response.id).status == "cancelled"
+
+    _eventually(cancelled)
+    _eventually(lambda: client._client.get(f"{upstream.url}/requests").json()["disconnects"] >= 1)
+    following = client.responses.create(model="m", input="hello", previous_response_id=first.response.id)
+    assert following.status == "completed"
+
+
+@pytest.mark.ledger("responses:disconnect_continue")
+def test_a_turn_goes_on_without_its_client_where_the_client_asked_for_it(faulty: tuple[OpenAI, Server]) -> None:
+    client, _ = faulty
+    events = client.responses.create(
+        model="m", input="think", stream=True, extra_headers={"Onward-On-Disconnect": "continue"}
+    )
+    first = next(iter(events))
+    assert first.type == "response.created"
+    events.close()
+    _eventually(lambda: client.responses.retrieve(first.response.id).status == "completed")
+
+
+def _eventually(condition: Any) -> None:
+    import time
+
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen within 10 s"
+        time.sleep(0.05)
