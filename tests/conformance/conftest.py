@@ -31,10 +31,18 @@ class Server:
         self.process = process
         self.url = f"http://127.0.0.1:{port}"
         self.base_url = f"{self.url}/v1"
+        self._clients: list[OpenAI] = []
 
     def client(self, *, api_key: str = "none", max_retries: int = 0) -> OpenAI:
         """Return the real SDK, pointed here."""
-        return OpenAI(base_url=self.base_url, api_key=api_key, max_retries=max_retries, timeout=60)
+        client = OpenAI(base_url=self.base_url, api_key=api_key, max_retries=max_retries, timeout=60)
+        self._clients.append(client)
+        return client
+
+    def close(self) -> None:
+        """Close every client that was handed out."""
+        for client in self._clients:
+            client.close()
 
     def kill(self) -> None:
         """Kill the process as `kill -9` does."""
@@ -87,7 +95,11 @@ def serve(data: Path, environment: Mapping[str, str], *, port: int | None = None
     extra = {"ONWARD_WORKERS": workers} if workers else {}
     with running(arguments, {"ONWARD_LOG_LEVEL": "warning"} | extra | dict(environment)) as process:
         wait_until_ready(f"http://127.0.0.1:{chosen}/health", process)
-        yield Server(chosen, data, process)
+        server = Server(chosen, data, process)
+        try:
+            yield server
+        finally:
+            server.close()
 
 
 @contextmanager
