@@ -62,6 +62,7 @@ class Ingestion:
         self._owner = owner
         self._slots = slots
         self._held: dict[int, tuple[WorkItem, asyncio.Task[None]]] = {}
+        self._busy = asyncio.Event()
 
     async def run(self) -> None:
         """Claim and do work until cancelled; what is under way is then given back at once."""
@@ -86,6 +87,7 @@ class Ingestion:
             for item in await self._work.claim(owner=self._owner, seconds=LEASE_SECONDS, limit=free):
                 task = tasks.create_task(self._do(item))
                 self._held[item.key] = item, task
+                self._busy.set()
                 # Not in the task itself: one that is cancelled before its first step never runs.
                 task.add_done_callback(partial(self._let_go, item))
         elif not free:
@@ -106,6 +108,8 @@ class Ingestion:
 
     def _let_go(self, item: WorkItem, _task: asyncio.Task[None]) -> None:
         self._held.pop(item.key, None)
+        if not self._held:
+            self._busy.clear()
         self._work.notify()
 
     async def _settle(self, item: WorkItem) -> None:
@@ -185,10 +189,9 @@ class Ingestion:
     async def _keep_leases(self) -> None:
         """Renew what is held, and stop whatever another worker has taken."""
         while True:
+            await self._busy.wait()
             await asyncio.sleep(LEASE_SECONDS / 3)
             held = list(self._held.values())
-            if not held:
-                continue
             try:
                 ours = await self._work.renew([item for item, _ in held], seconds=LEASE_SECONDS)
             except Exception:
@@ -201,6 +204,7 @@ class Ingestion:
     async def _watch(self) -> None:
         """Stop work on files that are no longer wanted, however long their next slice takes."""
         while True:
+            await self._busy.wait()
             await asyncio.sleep(WATCH_SECONDS)
             for item, task in list(self._held.values()):
                 try:

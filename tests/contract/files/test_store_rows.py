@@ -139,6 +139,23 @@ def test_a_batch_with_an_unknown_file_attaches_nothing(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_files_deleted_while_a_batch_is_attached_do_not_hang_in_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as shelf:
+            for _ in range(5):
+                store = await shelf.stores.create(NewStore())
+                files = [await shelf.upload(f"text {number}") for number in range(120)]
+                attached = [Attach(file_id=file.id) for file in files]
+                attaching = asyncio.create_task(shelf.stores.attach_batch(store.id, attached))
+                await asyncio.gather(*(shelf.files.delete(file.id) for file in files[60:]))
+                batch = await attaching
+                counts = (await shelf.stores.batch(store.id, batch.id)).counts
+                assert counts == FileCounts(in_progress=60)
+                assert (await shelf.stores.get(store.id)).counts == counts
+
+    asyncio.run(main())
+
+
 def test_unknown_things_are_named(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as shelf:

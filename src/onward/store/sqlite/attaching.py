@@ -12,6 +12,7 @@ from onward.store.sqlite.store_rows import encode_attributes
 from onward.store.sqlite.work import SqliteWork
 
 _FILE = f"SELECT key FROM files WHERE project = ? AND id = ? AND {LIVE}"
+_LIVE = "SELECT 1 FROM files WHERE project = ? AND key = ? AND deleted = 0"
 _EXISTING = (
     "SELECT key, status, max_tokens, overlap_tokens FROM vector_store_files"
     " WHERE project = ? AND file = ? AND store = ? AND deleted = 0"
@@ -32,6 +33,11 @@ def file_key(cursor: Cursor, project: int, file_id: str) -> int:
     if row is None:
         raise no_such_file(file_id, param="file_id")
     return row[0]
+
+
+def is_live(cursor: Cursor, project: int, key: int) -> bool:
+    """Tell whether a file was not deleted."""
+    return first(cursor, _LIVE, (project, key)) is not None
 
 
 def attach(

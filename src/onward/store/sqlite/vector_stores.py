@@ -24,7 +24,7 @@ from onward.ports.vector_stores import (
     StorePage,
     VectorStore,
 )
-from onward.store.sqlite.attaching import attach, file_key, touch
+from onward.store.sqlite.attaching import attach, file_key, is_live, touch
 from onward.store.sqlite.cursor import Cursor, first
 from onward.store.sqlite.database import Database
 from onward.store.sqlite.files import CLEANUP_GRACE, LIVE
@@ -44,7 +44,7 @@ from onward.store.sqlite.store_rows import (
 )
 from onward.store.sqlite.work import SqliteWork
 
-SLICE: Final = 100
+SLICE: Final = 50
 """Files attached or cancelled in one transaction, so that no turn waits long for its own."""
 TOUCH_SECONDS: Final = 1.0
 
@@ -53,6 +53,7 @@ _INSERT = (
     " (project, key, id, name, description, metadata, created_at, last_active_at, expires_days)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_OPEN = "SELECT 1 FROM vector_stores WHERE project = ? AND key = ? AND deleted = 0"
 _LIST = f"SELECT {STORE_COLUMNS} FROM vector_stores WHERE project = ? AND deleted = 0"
 _PLACE = "SELECT created_at, key FROM vector_stores WHERE project = ? AND id = ?"
 _UPDATE = (
@@ -93,21 +94,37 @@ class SqliteVectorStores:
         self._work = work
 
     async def create(self, new: NewStore, files: Sequence[Attach] = ()) -> VectorStore:
-        """Create a store that begins with `files`. Raises NotFoundError."""
+        """Create a store that begins with `files`, attached a slice a transaction. Raises NotFoundError."""
         now = clock.now()
 
-        def insert(cursor: Cursor) -> VectorStore:
-            keys = [file_key(cursor, self._project, file.file_id) for file in files]
+        def insert(cursor: Cursor) -> tuple[int, str]:
             key, store_id = self._state.keys.take(cursor, "vector_stores"), new_id("vs_")
             values = (new.name, new.description, new.metadata, now, now, new.expires_days)
             cursor.execute(_INSERT, (self._project, key, store_id, *values))
-            for file, by in zip(keys, files, strict=True):
-                self._attach(cursor, key, file, by)
-            return find_store(cursor, self._project, store_id)
+            return key, store_id
 
-        store = await self._state.write(insert)
-        self._work.notify()
-        return store
+        keys = await self._state.read(lambda cursor: self._file_keys(cursor, files), long=len(files) > SLICE)
+        store, store_id = await self._state.write(insert)
+        await self._attach_all(store, keys, files)
+        return await self.get(store_id)
+
+    def _file_keys(self, cursor: Cursor, files: Sequence[Attach]) -> list[int]:
+        return [file_key(cursor, self._project, file.file_id) for file in files]
+
+    async def _attach_all(self, store: int, keys: Sequence[int], files: Sequence[Attach], *, batch: int = 0) -> None:
+        pairs = list(zip(keys, files, strict=True))
+
+        def insert(cursor: Cursor, start: int) -> None:
+            # Store and files may have been deleted since they were checked, in another transaction.
+            if first(cursor, _OPEN, (self._project, store)) is None:
+                return
+            for file, by in pairs[start : start + SLICE]:
+                if is_live(cursor, self._project, file):
+                    self._attach(cursor, store, file, by, batch)
+
+        for start in range(0, len(pairs), SLICE):
+            await self._state.write(lambda cursor, start=start: insert(cursor, start))
+            self._work.notify()
 
     def _attach(self, cursor: Cursor, store: int, file: int, by: Attach, batch: int = 0) -> None:
         attach(cursor, self._state, self._work, project=self._project, store=store, file=file, by=by, batch=batch)
@@ -183,8 +200,7 @@ class SqliteVectorStores:
         """Attach files together, a slice a transaction, all known before. Raises NotFoundError, RequestError."""
 
         def check(cursor: Cursor) -> tuple[VectorStore, list[int]]:
-            store = usable_store(cursor, self._project, store_id)
-            return store, [file_key(cursor, self._project, file.file_id) for file in files]
+            return usable_store(cursor, self._project, store_id), self._file_keys(cursor, files)
 
         def begin(cursor: Cursor) -> tuple[int, str]:
             key, batch_id = self._state.keys.take(cursor, "file_batches"), new_id("vsfb_")
@@ -192,16 +208,9 @@ class SqliteVectorStores:
             touch(cursor, self._project, store)
             return key, batch_id
 
-        def insert(cursor: Cursor, start: int) -> None:
-            for file, by in pairs[start : start + SLICE]:
-                self._attach(cursor, store.key, file, by, batch)
-
-        store, keys = await self._state.read(check)
-        pairs = list(zip(keys, files, strict=True))
+        store, keys = await self._state.read(check, long=len(files) > SLICE)
         batch, batch_id = await self._state.write(begin)
-        for start in range(0, len(pairs), SLICE):
-            await self._state.write(lambda cursor, start=start: insert(cursor, start))
-        self._work.notify()
+        await self._attach_all(store.key, keys, files, batch=batch)
         return await self.batch(store_id, batch_id)
 
     async def batch(self, store_id: str, batch_id: str) -> FileBatch:
