@@ -16,6 +16,7 @@ from onward.core.turns import TextFormat
 from onward.models.chat_completions.calls import new_call_id
 from onward.ports.model import CallDelta, Finished, ModelEvent, TextDelta
 
+_CALL_FORM: Final = '{"call": {"name": "...", "arguments": {...}}}'
 _encode = msgspec.json.Encoder().encode
 _OPEN_ANSWER: Final = re.compile(r'\s*\{\s*"answer"\s*:\s*"')
 _MAYBE: Final = re.compile(r'\s*(\{\s*("[a-z]*("\s*(:\s*)?)?)?)?$')
@@ -47,12 +48,15 @@ _read_string = msgspec.json.Decoder(str).decode
 def instruct(instructions: str | None, tools: Sequence[FunctionTool], choice: ToolChoice) -> str:
     """Return the system text that shows `tools` and the form of a reply."""
     shown = "\n".join(_encode(_Shown(tool.name, tool.description, tool.parameters)).decode() for tool in tools)
-    text = (
-        f"These functions are available:\n{shown}\n"
-        'To call one, reply with {"call": {"name": "...", "arguments": {...}}}.'
-    )
-    if choice.mode != "required":
-        text += ' Otherwise reply with {"answer": "..."}.'
+    text = f"These functions are available:\n{shown}\n"
+    if choice.mode == "required":
+        text += f"Call one: reply with {_CALL_FORM}."
+    else:
+        text += (
+            f"If the user asks for something that one of them does, call it: reply with {_CALL_FORM}. "
+            "For anything else, such as small talk, general knowledge or a result that is already there, "
+            'reply with {"answer": "..."}.'
+        )
     return f"{instructions}\n\n{text}" if instructions else text
 
 
