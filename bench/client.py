@@ -25,13 +25,19 @@ class Connection:
         self._writer.close()
 
     async def request(
-        self, method: str, path: str, body: object = None, *, on_data: Callable[[bytes], None] | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        on_data: Callable[[bytes], None] | None = None,
+        content_type: bytes = b"application/json",
     ) -> bytes:
         """Send a request and return the body; `on_data` sees chunks of a chunked body as they come."""
         data = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         self._writer.write(
-            b"%b %b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n%b" % (method.encode(), path.encode(), len(data), data)
+            b"%b %b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Type: %b\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (method.encode(), path.encode(), content_type, len(data), data)
         )
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         status = int(head.split(b" ", 2)[1])

@@ -5,6 +5,7 @@ import statistics
 import time
 from pathlib import Path
 
+import apsw
 import msgspec
 
 from bench.client import Connection, timed
@@ -45,9 +46,15 @@ async def throughput(port: int, clients: int, total: int = 1500) -> float:
     return total // clients * clients / (time.perf_counter() - started)
 
 
-def state_bytes(data: Path) -> int:
-    """Return the bytes of all databases of a data directory, write-ahead logs included."""
-    return sum(path.stat().st_size for path in data.glob("*.db*"))
+def settled_bytes(data: Path) -> int:
+    """Return the bytes in use of the databases of turns, as they are once their write-ahead logs are folded in."""
+    total = 0
+    for path in (data / "state.db", data / "events.db"):
+        database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        pages, free, size = (database.pragma(name) for name in ("page_count", "freelist_count", "page_size"))
+        database.close()
+        total += (pages - free) * size
+    return total
 
 
 async def chain(port: int, depth: int, *, tools: bool = False, stream: bool = False) -> list[float]:

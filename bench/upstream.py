@@ -1,6 +1,6 @@
 """A mock upstream that costs as little as possible: canned chat completions, read but not parsed requests.
 
-`/n/{tokens}/p/{milliseconds}/v1/chat/completions` streams that many tokens, that far apart (0: all at once, in writes of 16).
+`/n/{tokens}/p/{milliseconds}/v1/chat/completions` streams that many tokens, that far apart (0: in writes of 16).
 """
 
 import asyncio
@@ -13,7 +13,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 WRITE = 16
-_CHUNK = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":%b}]}\n\n'
+_CHUNK = (
+    b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":%b}]}\n\n'
+)
 _LAST = (
     b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":{},'
     b'"finish_reason":"stop"}]}\n\n'
