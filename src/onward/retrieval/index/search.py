@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import json
 
 from onward.ports.passages import Passage, SearchQuery
 from onward.retrieval.index.cache import SnapshotCache
@@ -93,25 +94,25 @@ def _bm25(scope: Scope, text: str) -> tuple[Floats, float]:
     return scores, ideal
 
 
+class Winner(NamedTuple):
+    """A ranked row and the chunk it stands for."""
+
+    score: float
+    owner: int
+    document: int
+    ordinal: int
+
+
 def _passages(session: Session, project: int, scope: Scope, scores: Floats, query: SearchQuery) -> list[Passage]:
+    winners = _winners(scope, scores, query)
+    keys = json.encode([(winner.document, winner.ordinal) for winner in winners]).decode()
+    rows = session.rows("documents.passages", project=project, keys=keys)
+    texts = {cast("tuple[int, int]", row[:2]): row[2:] for row in rows}
     passages: list[Passage] = []
-    seen: set[tuple[int, int]] = set()
-    spare = query.limit if len(scope.snapshots) > 1 else 0
-    rows: list[int] = order(scores, limit=query.limit + spare + SPARE).tolist()
-    for row in rows:
-        score = float(scores[row])
-        if score <= 0 or score < query.threshold or len(passages) == query.limit:
-            break
-        at = int(np.searchsorted(scope.offsets, row, side="right")) - 1
-        segment = scope.segments[at]
-        local = int(row - scope.offsets[at])
-        document, ordinal = int(segment.documents[segment.slots[local]]), int(segment.ordinals[local])
-        if (document, ordinal) in seen:
-            continue
-        seen.add((document, ordinal))
-        store, snapshot = scope.snapshots[scope.owners[at]]
-        file = snapshot.file_of(document, query.filter)
-        found = session.row("documents.passage", project=project, document=document, ordinal=ordinal)
+    for winner in winners:
+        store, snapshot = scope.snapshots[winner.owner]
+        file = snapshot.file_of(winner.document, query.filter)
+        found = texts.get((winner.document, winner.ordinal))
         if file is None or found is None:
             continue
         text, start, stop, page, heading, title = cast("tuple[str, int, int, int | None, str, str]", found)
@@ -119,16 +120,33 @@ def _passages(session: Session, project: int, scope: Scope, scores: Floats, quer
             Passage(
                 store=store,
                 file=file,
-                document=document,
-                ordinal=ordinal,
+                document=winner.document,
+                ordinal=winner.ordinal,
                 text=text,
                 start=start,
                 end=stop,
-                score=min(score, 1.0),
+                score=min(winner.score, 1.0),
                 page=page,
                 heading=heading,
                 title=title,
                 attributes=snapshot.links[file].attributes,
             )
         )
-    return passages
+    return passages[: query.limit]
+
+
+def _winners(scope: Scope, scores: Floats, query: SearchQuery) -> list[Winner]:
+    """Return the best rows, each chunk once though several stores may show it."""
+    spare = query.limit if len(scope.snapshots) > 1 else 0
+    rows: list[int] = order(scores, limit=query.limit + spare + SPARE).tolist()
+    winners: dict[tuple[int, int], Winner] = {}
+    for row in rows:
+        score = float(scores[row])
+        if score <= 0 or score < query.threshold:
+            break
+        at = int(np.searchsorted(scope.offsets, row, side="right")) - 1
+        segment = scope.segments[at]
+        local = int(row - scope.offsets[at])
+        key = int(segment.documents[segment.slots[local]]), int(segment.ordinals[local])
+        winners.setdefault(key, Winner(score, scope.owners[at], *key))
+    return list(winners.values())

@@ -49,6 +49,7 @@ class Segment:
         "bounds",
         "documents",
         "frequencies",
+        "inverses",
         "keys",
         "length",
         "lengths",
@@ -70,6 +71,8 @@ class Segment:
         postings: npt.NDArray[np.uint64],
     ) -> None:
         self.vectors = vectors
+        norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.int32)).astype(np.float32)
+        self.inverses = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
         self.bounds = bounds
         self.ordinals = ordinals
         self.lengths = lengths
@@ -83,7 +86,18 @@ class Segment:
         self.keys = postings[first].astype(np.uint32)
         self.starts = np.append(first, len(postings)).astype(np.int64)
         self.length = float(lengths.sum())
-        arrays = (vectors, bounds, ordinals, lengths, self.slots, self.rows, self.frequencies, self.keys, self.starts)
+        arrays = (
+            vectors,
+            self.inverses,
+            bounds,
+            ordinals,
+            lengths,
+            self.slots,
+            self.rows,
+            self.frequencies,
+            self.keys,
+            self.starts,
+        )
         self.nbytes = sum(array.nbytes for array in arrays)
 
     def __len__(self) -> int:
@@ -108,10 +122,10 @@ class Segment:
         """Return the cosine of every row's nearest window to a query of the same space; 0 for rows of another one."""
         if query.shape[0] != self.vectors.shape[1]:
             return np.zeros(len(self), np.float32)
-        distances = simsimd.cdist(query[None, :], self.vectors, metric="cosine")
+        products = np.asarray(simsimd.cdist(query[None, :], self.vectors, metric="dot")).reshape(-1)
+        length = float(np.sqrt(np.square(query, dtype=np.int32).sum())) or 1.0
         cosines = np.full(len(self.vectors) + 1, -1.0, np.float32)
-        np.subtract(1.0, np.asarray(distances).reshape(-1), out=cosines[:-1], casting="same_kind")
-        np.nan_to_num(cosines, copy=False, nan=0.0)
+        np.multiply(products, self.inverses / length, out=cosines[:-1], casting="same_kind")
         return np.maximum.reduceat(cosines, self.bounds)[::2]
 
     def mask(self, documents: npt.NDArray[np.int64]) -> Bools:

@@ -36,10 +36,12 @@ WHERE project = :project AND id = :document;
 -- name: contents
 SELECT ordinal, start, stop, text FROM chunks WHERE project = :project AND document = :document ORDER BY ordinal;
 
--- name: passage
-SELECT c.text, c.start, c.stop, c.page, c.heading, d.title FROM chunks c
-JOIN documents d ON d.project = c.project AND d.id = c.document
-WHERE c.project = :project AND c.document = :document AND c.ordinal = :ordinal;
+-- name: passages
+-- A cross join is taken in this order: from the few keys to their rows.
+SELECT c.document, c.ordinal, c.text, c.start, c.stop, c.page, c.heading, d.title
+FROM json_each(:keys) k
+CROSS JOIN chunks c ON c.project = :project AND c.document = k.value ->> 0 AND c.ordinal = k.value ->> 1
+CROSS JOIN documents d ON d.project = c.project AND d.id = c.document;
 
 -- name: models
 SELECT model FROM documents WHERE project = :project AND id = :document;
