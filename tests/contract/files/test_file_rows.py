@@ -10,6 +10,9 @@ from onward.core import clock
 from onward.core.errors import NotFoundError, RequestError
 from onward.ports.files import NewFile
 from onward.ports.runs import Page
+from onward.ports.vector_stores import Attach, NewStore
+from onward.store.sqlite.files import SqliteFiles
+from onward.store.sqlite.vector_stores import SqliteVectorStores
 
 
 def blobs_of(data: Path) -> list[Path]:
@@ -113,5 +116,36 @@ def test_an_expired_file_is_gone_at_once_and_cleared_soon(tmp_path: Path, monkey
                     while len(blobs_of(tmp_path)) > 1:  # noqa: ASYNC110 - waits for the file system
                         await asyncio.sleep(0.01)
             assert b"".join([part async for part in shelf.files.read(kept)]) == b"kept"
+
+    asyncio.run(main())
+
+
+def test_projects_share_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as shelf:
+            mine = await shelf.upload("same bytes")
+            other = shelf.project + 1
+            others = SqliteFiles(
+                project=other, state=shelf.state, blobs=shelf.blobs, index=shelf.index, work=shelf.work
+            )
+            their_stores = SqliteVectorStores(project=other, state=shelf.state, index=shelf.index, work=shelf.work)
+            async with others.receive() as incoming:
+                await incoming.write(b"same bytes")
+                theirs = await incoming.finish(NewFile(filename="note.txt", purpose="assistants"))
+            assert theirs.sha256 == mine.sha256 and others.path(theirs) != shelf.files.path(mine)
+            store = await their_stores.create(NewStore())
+            for reach in (
+                others.get(mine.id),
+                others.delete(mine.id),
+                their_stores.create(NewStore(), [Attach(file_id=mine.id)]),
+                their_stores.attach(store.id, Attach(file_id=mine.id)),
+                shelf.stores.get(store.id),
+                shelf.stores.open([store.id]),
+            ):
+                with pytest.raises(NotFoundError):
+                    await reach
+            await others.delete(theirs.id)
+            assert await ids(shelf) == [mine.id] and (await others.page(Page())).files == []
+            assert b"".join([part async for part in shelf.files.read(mine)]) == b"same bytes"
 
     asyncio.run(main())
