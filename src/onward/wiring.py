@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from onward.api.auth import ApiKeyAuthenticator
     from onward.engine.engine import Engine
+    from onward.models.catalog import Catalog
     from onward.models.settings import ModelSettings
     from onward.ports.attachments import Attachments
     from onward.ports.blobs import Blobs
@@ -117,13 +118,14 @@ async def compose(settings: Settings, environ: Mapping[str, str]) -> AsyncGenera
 
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_data(settings))
-        models, sentence = await _open_models(settings, environ, stack)
+        catalog = await _open_models(settings, environ, stack)
         embedder = await _open_embedder(settings, environ, stack)
         make, ingest = await _open_retrieval(settings, store, embedder, stack)
         projects = Projects(make)
-        engine = Engine(models=models, node=store.node)
+        engine = Engine(models=catalog, node=store.node)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         background = [
+            tasks.create_task(catalog.prepare()),
             tasks.create_task(engine.heartbeat()),
             tasks.create_task(_keep_house(store)),
             tasks.create_task(ingest()),
@@ -131,7 +133,7 @@ async def compose(settings: Settings, environ: Mapping[str, str]) -> AsyncGenera
         stack.callback(_cancel_all, background)
         yield (
             Composition(
-                models=models,
+                models=catalog,
                 projects=ApiKeyAuthenticator(
                     store.keys,
                     preset=settings.api_key,
@@ -142,7 +144,7 @@ async def compose(settings: Settings, environ: Mapping[str, str]) -> AsyncGenera
                 embedder=embedder,
                 disconnect_grace=settings.disconnect_grace,
             ),
-            sentence,
+            catalog.choice.sentence,
         )
 
 
@@ -181,7 +183,7 @@ def model_settings(settings: Settings) -> ModelSettings:
     )
 
 
-async def _open_models(settings: Settings, environ: Mapping[str, str], stack: AsyncExitStack) -> tuple[Models, str]:
+async def _open_models(settings: Settings, environ: Mapping[str, str], stack: AsyncExitStack) -> Catalog:
     from onward.models.catalog import Catalog
     from onward.models.chat_completions import Connections
     from onward.models.detect import detect
@@ -189,8 +191,7 @@ async def _open_models(settings: Settings, environ: Mapping[str, str], stack: As
     wanted = model_settings(settings)
     connections = await stack.enter_async_context(Connections())
     choice = await detect(wanted, environ, connections)
-    catalog = await stack.enter_async_context(Catalog(choice, wanted, environ, connections))
-    return catalog, choice.sentence
+    return await stack.enter_async_context(Catalog(choice, wanted, environ, connections))
 
 
 async def _open_embedder(settings: Settings, environ: Mapping[str, str], stack: AsyncExitStack) -> Embedder:
