@@ -62,7 +62,7 @@ def _sized_atoms(document: Document, count: CountTokens, limit: int) -> Iterator
 
 
 def _fit(text: str, atom: Atom, count: CountTokens, limit: int) -> Iterator[tuple[Atom, int]]:
-    """Halve an atom at a blank near its middle until each part fits a window."""
+    """Halve an atom at a line end or a blank near its middle until each part fits a window."""
     size = count(text[atom.start : atom.end])
     if size <= limit or atom.end - atom.start < 2:
         yield atom, size
@@ -73,8 +73,9 @@ def _fit(text: str, atom: Atom, count: CountTokens, limit: int) -> Iterator[tupl
     else:
         cut = atom.start + (atom.end - atom.start) // parts
     reach = min((atom.end - atom.start) // 8, 200)
-    blank = max(text.rfind(" ", cut - reach, cut), text.rfind(",", cut - reach, cut))
-    cut = max(atom.start + 1, blank + 1 if blank > 0 else cut)
+    places = (text.rfind(mark, cut - reach, cut) for mark in ("\n", " ", ","))
+    blank = next((place for place in places if place > 0), cut - 1)
+    cut = max(atom.start + 1, blank + 1)
     yield from _fit(text, Atom(atom.start, cut, atom.strength), count, limit)
     yield from _fit(text, Atom(cut, atom.end, 0), count, limit)
 

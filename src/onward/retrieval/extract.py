@@ -14,9 +14,9 @@ from onward.retrieval.evidence import Evidence, Sentence
 from onward.retrieval.query import make_queries
 from onward.retrieval.terms import query_terms
 
-MIN_PASSAGE = 0.05
+MIN_PASSAGE = 0.1
 MIN_SHARE = 0.2
-SECOND = 0.75
+SECOND = 0.85
 """A further place is quoted where it scores so much of the best one."""
 MAX_PLACES = 2
 MAX_SENTENCES = 3

@@ -25,12 +25,13 @@ _ABBREVIATION = re.compile(
     r"|approx|Inc|Ltd|Co|Corp|dept|est|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|z\.B|bzw|ca|usw|Abs|Str|p|pp|al)$"
 )
 
-
-WRAPPED_LINE = 50
-"""Characters from which a line that ends without punctuation counts as wrapped: its sentence goes on in the next."""
-_ENDS = frozenset(".!?:;|。！？；：…")
-_MARKER = re.compile(r"[-*+#|>•=`~]|\d{1,3}[.)]\s")
+_TERMINAL = re.compile(r"""[.!?…:;。！？；：]["'”’)\]»*_]*\s*$""")
+_ITEM = re.compile(r"[-*+•▪‣–—|>#~`=\t]|\d{1,3}[.)]\s|[a-z][.)]\s|\s")
 """How a line begins that does not go on with the one before: lists, headings, tables, quotes, fences."""
+_CODE = re.compile(r"[={}<>;]|\w\(")
+_TABLE = re.compile(r"[|\t]|,[^\s\d]")
+WRAPPED = 50
+"""Characters from which a line without an end mark is taken for one that was wrapped by an editor."""
 
 
 class Atom(NamedTuple):
@@ -59,7 +60,19 @@ def split_atoms(text: str, *, offset: int = 0) -> list[Atom]:
     return atoms
 
 
-def _is_wrapped(text: str, match: re.Match[str]) -> bool:
-    begin = text.rfind("\n", 0, match.start()) + 1
-    line = text[begin : match.start()].rstrip()
-    return len(line) >= WRAPPED_LINE and line[-1] not in _ENDS and not _MARKER.match(text, match.end())
+def _is_wrapped(text: str, newline: re.Match[str]) -> bool:
+    """Say whether a line end only wraps a sentence: the line is prose without an end mark, and goes on in the next.
+
+    A long line does; a short one where the next begins with a small letter or, after a word, with a number.
+    """
+    line = text[text.rfind("\n", 0, newline.start()) + 1 : newline.start()].rstrip()
+    if newline.end() - newline.start() > 1 or _TABLE.search(line) or _ITEM.match(text, newline.end()):
+        return False
+    if _TERMINAL.search(line) or line.lstrip().startswith("#"):
+        return False
+    blanks = line.count(" ")
+    if len(line) >= WRAPPED and blanks >= len(line) // 16:
+        return True
+    following = text[newline.end() : newline.end() + 40]
+    goes_on = following[:1].islower() or (following[:1].isdigit() and line[-1:].isalpha())
+    return goes_on and blanks >= 1 and not _CODE.search(line) and not _CODE.search(following)

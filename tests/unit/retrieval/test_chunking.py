@@ -80,6 +80,29 @@ def test_sentences_end_where_people_end_them() -> None:
     ]
 
 
+def test_wrapped_lines_are_one_sentence_and_lists_are_not() -> None:
+    prose = (
+        "We give a partial refund when an item comes back used, incomplete, or without\nits packaging. "
+        "The refund is\n70 percent of the purchase price for items that were assembled but are whole and\n"
+        "A4 paper counts, too.\nA new line."
+    )
+    assert [one.split("\n") for one in sentences(prose)] == [
+        ["We give a partial refund when an item comes back used, incomplete, or without", "its packaging."],
+        [
+            "The refund is",
+            "70 percent of the purchase price for items that were assembled but are whole and",
+            "A4 paper counts, too.",
+        ],
+        ["A new line."],
+    ]
+    items = "These are the things that we are going to look at in this long line\n- one\n- two\n1. three\n| a | b |"
+    assert len(sentences(items)) == 5
+    table = "name,price,amount of the goods in stock\npaper,9.50,twelve\npens,1.20,four"
+    assert len(sentences(table)) == 3
+    code = "def function_with_a_long_name(argument: int, other: str) -> bool\n    return argument\nx = 1\ny = 2"
+    assert len(sentences(code)) == 4
+
+
 def test_the_default_recipe_fills_its_chunks() -> None:
     text = " ".join(f"Sentence number {n} says something about the budget of the library." for n in range(900))
     prepared = prepare(Document(text), Recipe(), COUNT)
