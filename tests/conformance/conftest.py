@@ -1,6 +1,7 @@
 """Real servers and the real SDK: every conformance test talks HTTP to an `onward serve` process.
 
-`ONWARD_TEST_WORKERS=3` runs the whole suite against three processes on one store.
+`ONWARD_TEST_WORKERS=3` runs the whole suite against three processes on one store. `ONWARD_TEST_PYTHON` names the
+Python that has Onward, so that the tests can run in an environment with another line of the SDK.
 """
 
 import json
@@ -20,6 +21,7 @@ import pytest
 from openai import OpenAI
 
 START_SECONDS = 30.0
+PYTHON = os.environ.get("ONWARD_TEST_PYTHON", sys.executable)
 
 
 class Server:
@@ -33,9 +35,15 @@ class Server:
         self.base_url = f"{self.url}/v1"
         self._clients: list[OpenAI] = []
 
-    def client(self, *, api_key: str = "none", max_retries: int = 0) -> OpenAI:
-        """Return the real SDK, pointed here."""
-        client = OpenAI(base_url=self.base_url, api_key=api_key, max_retries=max_retries, timeout=60)
+    def client(self, *, api_key: str = "none", max_retries: int = 0, strict: bool = True) -> OpenAI:
+        """Return the real SDK, pointed here; `strict` checks every body and event against the SDK's types."""
+        client = OpenAI(
+            base_url=self.base_url,
+            api_key=api_key,
+            max_retries=max_retries,
+            timeout=60,
+            _strict_response_validation=strict,
+        )
         self._clients.append(client)
         return client
 
@@ -74,7 +82,7 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
 def running(arguments: list[str], environment: Mapping[str, str]) -> Generator[subprocess.Popen[bytes]]:
     """Run `python ARGUMENTS` for the length of a block."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ONWARD_", "OPENAI_"))}
-    process = subprocess.Popen([sys.executable, *arguments], env=clean | dict(environment))
+    process = subprocess.Popen([PYTHON, *arguments], env=clean | dict(environment))
     try:
         yield process
     finally:

@@ -1,19 +1,19 @@
 """API keys: open on loopback without any, closed with one, projects that do not see each other."""
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from conftest import PYTHON
 from openai import OpenAI
 
 URL = "http://127.0.0.1"
 
 
 def onward(*arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "onward", *arguments], capture_output=True, text=True, check=True)
+    done = subprocess.run([PYTHON, "-m", "onward", *arguments], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -89,7 +89,7 @@ def _accepted(client: OpenAI) -> bool:
 @pytest.mark.ledger("auth:loopback_only")
 def test_without_a_key_the_server_refuses_to_listen_beyond_loopback(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "onward", "serve", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path)],
+        [PYTHON, "-m", "onward", "serve", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=30,

@@ -9,6 +9,7 @@ import pytest
 from conftest import Server
 from openai import OpenAI
 from openai.types import VectorStore
+from openai.types.vector_stores import VectorStoreFileBatch
 from plain_http import Plain
 
 POLICY = (
@@ -46,7 +47,10 @@ def stocked(client: OpenAI, *texts: str) -> tuple[VectorStore, list[str]]:
 @pytest.mark.ledger("vector_stores:objects")
 def test_a_store_has_the_fields_of_the_contract(strict: OpenAI) -> None:
     store = strict.vector_stores.create(
-        name="kb", metadata={"a": "b"}, expires_after={"anchor": "last_active_at", "days": 7}, description="docs"
+        name="kb",
+        metadata={"a": "b"},
+        expires_after={"anchor": "last_active_at", "days": 7},
+        extra_body={"description": "docs"},  # no parameter of the 1.x line
     )
     assert store.id.startswith("vs_") and store.object == "vector_store" and store.name == "kb"
     assert store.status == "completed" and store.usage_bytes == 0 and store.file_counts.total == 0
@@ -118,9 +122,10 @@ def test_a_file_that_cannot_be_read_fails_with_a_reason(strict: OpenAI) -> None:
 def test_batches_take_files_with_settings_of_their_own(strict: OpenAI) -> None:
     store = strict.vector_stores.create()
     one, two = upload(strict, "Text one."), upload(strict, "Text two.")
-    batch = strict.vector_stores.file_batches.create(
-        store.id,
-        files=[{"file_id": one, "attributes": {"n": 1}}, {"file_id": two, "attributes": {"n": 2}}],
+    batch = strict.post(  # the 1.x line has no parameter `files`
+        f"/vector_stores/{store.id}/file_batches",
+        cast_to=VectorStoreFileBatch,
+        body={"files": [{"file_id": one, "attributes": {"n": 1}}, {"file_id": two, "attributes": {"n": 2}}]},
     )
     assert batch.object == "vector_store.files_batch" and batch.id.startswith("vsfb_")
     done = strict.vector_stores.file_batches.poll(batch.id, vector_store_id=store.id)
