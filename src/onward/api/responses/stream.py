@@ -58,6 +58,7 @@ _HOSTED_VERBS: Final = {
 class _Content(Struct, frozen=True):
     content: tuple[Raw, ...] | None = None
     arguments: str = ""
+    name: str = ""
 
 
 class _Part(Struct, frozen=True):
@@ -226,8 +227,9 @@ class ResponseStream:
         if closed.type in ("message", "reasoning"):
             self._close_parts(item, closed, where, out)
         elif closed.type == "function_call":
-            arguments = encode(_read_content(closed.body).arguments)
-            self._frame(b"response.function_call_arguments.done", b'%b,"arguments":%b' % (where, arguments), out)
+            call = _read_content(closed.body)
+            said = b'%b,"name":%b,"arguments":%b' % (where, encode(call.name), encode(call.arguments))
+            self._frame(b"response.function_call_arguments.done", said, out)
         view = item_view(closed, self._include)
         self._frame(b"response.output_item.done", b'"output_index":%d,"item":%b' % (event.index, view), out)
 
