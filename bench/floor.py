@@ -1,12 +1,12 @@
 """The floor: Starlette, aiohttp and one SQLite row. It relays without parsing; nothing that keeps state can do less."""
 
 import os
+import sqlite3
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import aiohttp
-import apsw
 import msgspec
 import uvicorn
 from starlette.applications import Starlette
@@ -22,8 +22,9 @@ class Floor:
     """One pool of connections and one database."""
 
     def __init__(self) -> None:
-        self._database = apsw.Connection(os.environ["FLOOR_DB"])
-        self._database.execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL")
+        self._database = sqlite3.connect(os.environ["FLOOR_DB"], isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.execute("CREATE TABLE IF NOT EXISTS responses (id INTEGER PRIMARY KEY, body BLOB)")
         self._session: aiohttp.ClientSession | None = None
 
@@ -33,9 +34,8 @@ class Floor:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=4096)) as self._session:
             yield
 
-    def _store(self, body: bytes) -> int:
-        self._database.execute("INSERT INTO responses (body) VALUES (?)", (body,))
-        return self._database.last_insert_rowid()
+    def _store(self, body: bytes) -> int | None:
+        return self._database.execute("INSERT INTO responses (body) VALUES (?)", (body,)).lastrowid
 
     async def create(self, request: Request) -> Response:
         """Relay one turn and store one row."""

@@ -1,11 +1,12 @@
 """Turns without streaming: latency, throughput, depth, re-sent histories, reads, and the bytes that state takes."""
 
 import asyncio
+import sqlite3
 import statistics
 import time
+from contextlib import closing
 from pathlib import Path
 
-import apsw
 import msgspec
 
 from bench.client import Connection, timed
@@ -50,9 +51,11 @@ def settled_bytes(data: Path) -> int:
     """Return the bytes in use of the databases of turns, as they are once their write-ahead logs are folded in."""
     total = 0
     for path in (data / "state.db", data / "events.db"):
-        database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-        pages, free, size = (database.pragma(name) for name in ("page_count", "freelist_count", "page_size"))
-        database.close()
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            pages, free, size = (
+                int(database.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("page_count", "freelist_count", "page_size")
+            )
         total += (pages - free) * size
     return total
 

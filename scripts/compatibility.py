@@ -5,14 +5,19 @@
 """
 
 import ast
+import importlib
 import sys
 import tomllib
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 LEDGER = ROOT / "tests/conformance/ledger.toml"
 MATRIX = ROOT / "docs/compatibility.md"
+VISIBILITY = ROOT / "tests/contract/store/visibility.py"
+ARCHITECTURE = ROOT / "ARCHITECTURE.md"
+START, END = "<!-- visibility -->\n", "<!-- /visibility -->"
 
 HEAD = """# Compatibility
 
@@ -36,9 +41,41 @@ def marked_tests() -> dict[str, list[str]]:
 
 
 def entries() -> dict[str, dict[str, str]]:
-    """Return ledger id → {does, source}."""
+    """Return ledger id → {does, source}; the cells of the visibility table are entries too."""
     areas: dict[str, dict[str, dict[str, str]]] = tomllib.loads(LEDGER.read_text())
-    return {f"{area}:{name}": entry for area, behaviours in areas.items() for name, entry in behaviours.items()}
+    named = {f"{area}:{name}": entry for area, behaviours in areas.items() for name, entry in behaviours.items()}
+    return named | visibility_cells()
+
+
+def visibility_cells() -> dict[str, dict[str, str]]:
+    """Return an entry for each cell: who sees the items of a run, by dialect and status."""
+    return {
+        f"visibility:{row.dialect} {row.status}, {reader}": {
+            "does": f"{row.dialect}, {row.status}: {reader} shows {cell}",
+            "source": "design",
+        }
+        for row in visibility_table()
+        for reader, cell in row.cells.items()
+    }
+
+
+def visibility_table() -> Any:
+    """Return the rows of the table that the store's contract suite tests."""
+    sys.path.insert(0, str(VISIBILITY.parent))
+    return importlib.import_module(VISIBILITY.stem).TABLE
+
+
+def architecture(document: str) -> str:
+    """Return ARCHITECTURE.md with the visibility table as it is tested."""
+    rows = visibility_table()
+    readers: list[str] = list(rows[0].cells)
+    lines = [f"| dialect, status | {' | '.join(readers)} |", "|---" * (len(readers) + 1) + "|"]
+    for row in rows:
+        cells = " | ".join(row.cells[reader] for reader in readers)
+        lines.append(f"| {row.dialect}, {row.status} | {cells} |")
+    head, _, rest = document.partition(START)
+    _, _, tail = rest.partition(END)
+    return head + START + "\n".join(lines) + "\n" + END + tail
 
 
 def matrix(ledger: dict[str, dict[str, str]], tests: dict[str, list[str]]) -> str:
@@ -46,6 +83,8 @@ def matrix(ledger: dict[str, dict[str, str]], tests: dict[str, list[str]]) -> st
     lines = [HEAD]
     area = ""
     for name, entry in ledger.items():
+        if name.startswith("visibility:"):
+            continue
         if name.partition(":")[0] != area:
             area = name.partition(":")[0]
             lines += [
@@ -55,21 +94,29 @@ def matrix(ledger: dict[str, dict[str, str]], tests: dict[str, list[str]]) -> st
             ]
         shown = ", ".join(f"`{test.split('::')[1]}`" for test in sorted(set(tests[name])))
         lines.append(f"| {entry['does']} | {entry['source']} | {shown} |")
+    cells = sum(name.startswith("visibility:") for name in ledger)
+    lines.append(f"\n## Visibility\n\nWho sees a run's items: {cells} cells in ARCHITECTURE.md, each tested.")
     return "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str]) -> int:
     """Check or write; return the exit status."""
     ledger, tests = entries(), marked_tests()
+    for cells in tests.pop("visibility:*", []):
+        for name in ledger:
+            if name.startswith("visibility:"):
+                tests[name].append(cells)
     problems = [f"{name}: no test" for name in ledger if name not in tests]
     problems += [
         f"{name}: no entry, named by {', '.join(places)}" for name, places in tests.items() if name not in ledger
     ]
-    document = "" if problems else matrix(ledger, tests)
-    if not problems and "--write" in arguments:
-        MATRIX.write_text(document)
-    elif not problems and (not MATRIX.exists() or MATRIX.read_text() != document):
-        problems.append(f"{MATRIX.relative_to(ROOT)} is not current: run `make ledger`")
+    if not problems:
+        wanted = {MATRIX: matrix(ledger, tests), ARCHITECTURE: architecture(ARCHITECTURE.read_text())}
+        for path, text in wanted.items():
+            if "--write" in arguments:
+                path.write_text(text)
+            elif not path.exists() or path.read_text() != text:
+                problems.append(f"{path.relative_to(ROOT)} is not current: run `make ledger`")
     print("\n".join(problems) or f"{len(ledger)} behaviours, {len({t for ts in tests.values() for t in ts})} tests")
     return 1 if problems else 0
 

@@ -45,6 +45,7 @@ log = logging.getLogger("onward")
 
 RECOVERY_SECONDS: Final = 10.0
 SWEEP_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = 1.0
 
 
 class ProjectParts(Struct, frozen=True, kw_only=True):
@@ -125,10 +126,10 @@ async def compose(settings: Settings, environ: Mapping[str, str]) -> AsyncGenera
         engine = Engine(models=catalog, node=store.node)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         background = [
-            tasks.create_task(catalog.prepare()),
-            tasks.create_task(engine.heartbeat()),
-            tasks.create_task(_keep_house(store)),
-            tasks.create_task(ingest()),
+            tasks.create_task(_keep_running("looking at the upstream", catalog.prepare)),
+            tasks.create_task(_keep_running("renewing leases", engine.heartbeat)),
+            tasks.create_task(_keep_running("housekeeping", lambda: _keep_house(store))),
+            tasks.create_task(_keep_running("ingestion", ingest)),
         ]
         stack.callback(_cancel_all, background)
         yield (
@@ -151,6 +152,18 @@ async def compose(settings: Settings, environ: Mapping[str, str]) -> AsyncGenera
 def _cancel_all(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
+
+
+async def _keep_running(name: str, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run background work until it ends or is cancelled; a fault is logged and the work begins again."""
+    while True:
+        try:
+            await work()
+        except Exception:  # a passing fault, such as a full disk, must not end the server
+            log.exception("%s failed", name)
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 async def _keep_house(store: SqliteStore) -> None:

@@ -12,7 +12,7 @@ from openai.types.responses import Response
 @pytest.fixture
 def strict(server: Server) -> OpenAI:
     """The SDK with every body checked against its types."""
-    return OpenAI(base_url=server.base_url, api_key="none", max_retries=0, _strict_response_validation=True)
+    return server.client(strict=True)
 
 
 def ask(client: OpenAI, prompt: str, **more: Any) -> Response:

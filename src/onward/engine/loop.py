@@ -222,8 +222,9 @@ class Turn:
         await self._emit((opened, ToolStarted(hosted.index, tuple(questions[-1:]))))
         if self._output.allowance is not None:
             self._output.allowance -= 1
+        capabilities = self._model.capabilities
         outcome = await self._project.toolset.search_first(
-            tool, questions, limit=self._model.capabilities.passage_limit
+            tool, questions, limit=capabilities.passage_limit, tokens=capabilities.passage_tokens
         )
         if outcome is None:
             body = encode({"queries": questions[-1:], "results": []})

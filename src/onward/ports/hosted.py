@@ -10,7 +10,7 @@ from onward.core.tools import FunctionTool, Tool, ToolCall
 
 
 class Passage(Struct, frozen=True):
-    """A passage a tool found: what the model reads and what an answer may cite. Offsets are code points of the parsed document."""
+    """A passage a tool found: what the model reads and an answer may cite; offsets are code points of the document."""
 
     file_id: str
     filename: str
@@ -65,10 +65,13 @@ class Toolset(Protocol):
         """Run the call. A fault of the tool is an Outcome with status `failed` that tells the model, not an exception."""
         ...
 
-    async def search_first(self, tool: Tool, messages: Sequence[str], *, limit: int | None) -> Outcome | None:
-        """Search for the user's last message before the model is asked (`messages`: user messages, oldest first).
+    async def search_first(
+        self, tool: Tool, messages: Sequence[str], *, limit: int | None, tokens: int | None = None
+    ) -> Outcome | None:
+        """Search for the last of `messages` (the user's, oldest first) before the model is asked.
 
-        Returns None where the best score is under the threshold of forced retrieval.
+        At most `limit` passages of at most `tokens` tokens together. Returns None where the best score is under the
+        threshold of forced retrieval.
         """
         ...
 

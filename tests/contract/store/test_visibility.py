@@ -68,6 +68,7 @@ EXPECTED: dict[Cell, set[str]] = {
 }
 
 
+@pytest.mark.ledger("visibility:*")
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.dialect}-{row.status}")
 def test_cell(tmp_path: Path, row: Row, reader: Reader) -> None:
