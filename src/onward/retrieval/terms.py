@@ -16,120 +16,28 @@ from typing import cast
 
 import apsw
 
+from onward.retrieval.words import words_of
+
 MAX_FREQUENCY = 255
 
 _UNSPACED = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af]+"
 )
 
-COMMON = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "but",
-        "by",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "his",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "she",
-        "so",
-        "such",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "was",
-        "we",
-        "were",
-        "will",
-        "with",
-        "you",
-        "your",
-    ]
+COMMON = words_of(
+    """
+    a an and are as at be been but by for from had has have he her his i if in into is it its no not of on or she so
+    such that the their them then there these they this to was we were will with you your
+    """
 )
 """Left out of the index altogether: they carry no meaning and are in every chunk."""
 
-QUESTION = frozenset(
-    [
-        "about",
-        "all",
-        "also",
-        "am",
-        "any",
-        "because",
-        "being",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "doing",
-        "each",
-        "give",
-        "how",
-        "just",
-        "me",
-        "more",
-        "most",
-        "my",
-        "our",
-        "out",
-        "over",
-        "please",
-        "s",
-        "should",
-        "some",
-        "tell",
-        "than",
-        "t",
-        "through",
-        "up",
-        "us",
-        "very",
-        "what",
-        "when",
-        "where",
-        "which",
-        "while",
-        "who",
-        "whom",
-        "why",
-        "would",
-        "say",
-        "says",
-        "know",
-        "many",
-        "much",
-    ]
+QUESTION = words_of(
+    """
+    about all also am any because being can could did do does doing each give how just me more most my our out over
+    please s should some tell than t through up us very what when where which while who whom why would say says know
+    many much
+    """
 )
 """Left out of queries besides."""
 

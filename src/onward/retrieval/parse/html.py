@@ -12,45 +12,14 @@ from pathlib import Path
 from onward.ports.parse import Document, ParseError
 from onward.retrieval.parse.builder import DocumentBuilder
 from onward.retrieval.parse.text import MAX_BYTES, decode_text
+from onward.retrieval.words import words_of
 
 _SKIPPED = frozenset({"script", "style", "noscript", "template", "svg", "nav", "iframe", "object", "canvas", "select"})
-_BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "caption",
-        "dd",
-        "details",
-        "div",
-        "dl",
-        "dt",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "header",
-        "hr",
-        "html",
-        "li",
-        "main",
-        "ol",
-        "option",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "tr",
-        "ul",
-    ]
+_BLOCKS = words_of(
+    """
+    address article aside blockquote body caption dd details div dl dt figcaption figure footer form header hr html
+    li main ol option p pre section summary table tbody td tfoot th thead tr ul
+    """
 )
 _TIGHT = frozenset({"li", "tr", "dt", "dd"})
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}

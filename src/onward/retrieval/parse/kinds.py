@@ -10,92 +10,17 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from onward.ports.parse import ParseError
+from onward.retrieval.words import words_of
 
 Kind = Literal["text", "markdown", "html", "pdf", "docx", "pptx", "other"]
 
-TEXT = frozenset(
-    [
-        "txt",
-        "text",
-        "log",
-        "csv",
-        "tsv",
-        "json",
-        "jsonl",
-        "ndjson",
-        "yaml",
-        "yml",
-        "toml",
-        "ini",
-        "cfg",
-        "conf",
-        "env",
-        "xml",
-        "svg",
-        "tex",
-        "bib",
-        "rst",
-        "org",
-        "adoc",
-        "srt",
-        "vtt",
-        "c",
-        "cc",
-        "cpp",
-        "cxx",
-        "h",
-        "hpp",
-        "cs",
-        "css",
-        "scss",
-        "less",
-        "go",
-        "java",
-        "js",
-        "mjs",
-        "cjs",
-        "jsx",
-        "ts",
-        "tsx",
-        "php",
-        "py",
-        "pyi",
-        "rb",
-        "rs",
-        "sh",
-        "bash",
-        "zsh",
-        "ps1",
-        "bat",
-        "sql",
-        "kt",
-        "kts",
-        "swift",
-        "scala",
-        "lua",
-        "r",
-        "pl",
-        "pm",
-        "hs",
-        "ml",
-        "clj",
-        "ex",
-        "exs",
-        "erl",
-        "dart",
-        "vue",
-        "svelte",
-        "tf",
-        "proto",
-        "graphql",
-        "gradle",
-        "cmake",
-        "make",
-        "mk",
-        "diff",
-        "patch",
-        "ipynb",
-    ]
+TEXT = words_of(
+    """
+    txt text log csv tsv json jsonl ndjson yaml yml toml ini cfg conf env xml svg tex bib rst org adoc srt vtt c cc
+    cpp cxx h hpp cs css scss less go java js mjs cjs jsx ts tsx php py pyi rb rs sh bash zsh ps1 bat sql kt kts
+    swift scala lua r pl pm hs ml clj ex exs erl dart vue svelte tf proto graphql gradle cmake make mk diff patch
+    ipynb
+    """
 )
 MARKDOWN = frozenset({"md", "markdown", "mdx"})
 HTML = frozenset({"html", "htm", "xhtml"})
