@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart serve test check format types imports sizes ledger ci ci-full bench eval lock clean
+.PHONY: help setup quickstart serve test check format types imports sizes ledger ci ci-full bench eval lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,6 +20,8 @@ $(STAMP): pyproject.toml requirements.lock
 $(DEV_STAMP): $(STAMP) requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.lock
 	touch $(DEV_STAMP)
+
+setup: $(DEV_STAMP)  ## an environment with everything pinned
 
 quickstart: $(STAMP)  ## set up everything, then ask the example documents and leave the server running
 	$(BIN)/onward quickstart $(ARGS)
@@ -37,6 +39,7 @@ check: $(DEV_STAMP)  ## format, lint, types, layers, file sizes, ledger
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_sizes.py
 	$(BIN)/python scripts/compatibility.py --check
+	$(BIN)/python scripts/describe_settings.py --check
 
 format: $(DEV_STAMP)  ## format and fix what can be fixed
 	$(BIN)/ruff format .
@@ -44,6 +47,7 @@ format: $(DEV_STAMP)  ## format and fix what can be fixed
 
 ledger: $(DEV_STAMP)  ## write the compatibility matrix from the requirement ledger
 	$(BIN)/python scripts/compatibility.py --write
+	$(BIN)/python scripts/describe_settings.py --write
 
 ci: check test  ## what CI runs, without its set-up
 

@@ -17,7 +17,9 @@ LEDGER = ROOT / "tests/conformance/ledger.toml"
 MATRIX = ROOT / "docs/compatibility.md"
 VISIBILITY = ROOT / "tests/contract/store/visibility.py"
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
-START, END = "<!-- visibility -->\n", "<!-- /visibility -->"
+README = ROOT / "README.md"
+TABLE = ("<!-- visibility -->\n", "<!-- /visibility -->")
+WORKS = ("<!-- works -->\n", "<!-- /works -->")
 
 HEAD = """# Compatibility
 
@@ -65,6 +67,23 @@ def visibility_table() -> Any:
     return importlib.import_module(VISIBILITY.stem).TABLE
 
 
+def readme(document: str, ledger: dict[str, dict[str, str]]) -> str:
+    """Return README.md with its table of what works."""
+    areas: dict[str, int] = defaultdict(int)
+    for name in ledger:
+        areas[name.partition(":")[0]] += 1
+    lines = ["| area | behaviours shown by tests |", "|---|---|"]
+    lines += [f"| {area.replace('_', ' ')} | {count} |" for area, count in areas.items()]
+    return between(document, WORKS, "\n".join(lines) + "\n")
+
+
+def between(document: str, marks: tuple[str, str], text: str) -> str:
+    """Return `document` with `text` between two marks."""
+    head, _, rest = document.partition(marks[0])
+    _, _, tail = rest.partition(marks[1])
+    return head + marks[0] + text + marks[1] + tail
+
+
 def architecture(document: str) -> str:
     """Return ARCHITECTURE.md with the visibility table as it is tested."""
     rows = visibility_table()
@@ -73,9 +92,7 @@ def architecture(document: str) -> str:
     for row in rows:
         cells = " | ".join(row.cells[reader] for reader in readers)
         lines.append(f"| {row.dialect}, {row.status} | {cells} |")
-    head, _, rest = document.partition(START)
-    _, _, tail = rest.partition(END)
-    return head + START + "\n".join(lines) + "\n" + END + tail
+    return between(document, TABLE, "\n".join(lines) + "\n")
 
 
 def matrix(ledger: dict[str, dict[str, str]], tests: dict[str, list[str]]) -> str:
@@ -111,7 +128,11 @@ def main(arguments: list[str]) -> int:
         f"{name}: no entry, named by {', '.join(places)}" for name, places in tests.items() if name not in ledger
     ]
     if not problems:
-        wanted = {MATRIX: matrix(ledger, tests), ARCHITECTURE: architecture(ARCHITECTURE.read_text())}
+        wanted = {
+            MATRIX: matrix(ledger, tests),
+            ARCHITECTURE: architecture(ARCHITECTURE.read_text()),
+            README: readme(README.read_text(), ledger),
+        }
         for path, text in wanted.items():
             if "--write" in arguments:
                 path.write_text(text)

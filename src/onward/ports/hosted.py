@@ -62,7 +62,7 @@ class Toolset(Protocol):
         ...
 
     async def run(self, tool: Tool, call: ToolCall) -> Outcome:
-        """Run the call. A fault of the tool is an Outcome with status `failed` that tells the model, not an exception."""
+        """Run the call. A fault of the tool is an Outcome with status `failed` that tells the model, never an error."""
         ...
 
     async def search_first(
