@@ -95,7 +95,7 @@ def describe(routes: Sequence[BaseRoute]) -> Schema:
 def _any_value(kind: type) -> Schema:
     """Return the schema of a type that stands for any JSON value."""
     if kind is object:
-        return {}
+        return {"description": "Any JSON value."}  # an empty schema counts as none given
     raise NotImplementedError(kind)
 
 
