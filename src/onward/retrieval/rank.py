@@ -47,22 +47,42 @@ DENSE_ALONE = Logit(14.0, 0.0, -7.0)
 WORDS_ALONE = Logit(0.0, 9.0, -6.0)
 
 
-def choose_logit(text: str, *, weights: Weights | None, ranker: Literal["auto", "none"]) -> Logit:
-    """Return the coefficients for a query: the caller's weights, meaning alone, or those of its language."""
+BACKGROUND = 0.2
+"""Mean cosine to a whole store that is taken as it is; some models place all texts near one another."""
+BACKGROUND_ROWS = 50
+
+
+def choose_logit(
+    text: str, *, weights: Weights | None, ranker: Literal["auto", "none"], english_only: bool = True
+) -> Logit:
+    """Return the coefficients for a query: the caller's weights, meaning alone, or those of its language.
+
+    ``english_only`` says that the embedder understands no other language, as the packaged one.
+    """
     if ranker == "none":
         return DENSE_ALONE
     if weights is None:
-        return LOGITS[guess_tongue(text)]
+        return LOGITS[guess_tongue(text) if english_only else "english"]
     share = weights.embedding / (weights.embedding + weights.text)
     mixed = (share * a + (1 - share) * b for a, b in zip(DENSE_ALONE, WORDS_ALONE, strict=True))
     return Logit(*mixed)
 
 
-def fuse(legs: Legs, *, text: str, weights: Weights | None, ranker: Literal["auto", "none"]) -> Floats:
+def fuse(
+    legs: Legs, *, text: str, weights: Weights | None, ranker: Literal["auto", "none"], english_only: bool = True
+) -> Floats:
     """Return the log odds of every row."""
-    logit = choose_logit(text, weights=weights, ranker=ranker)
+    logit = choose_logit(text, weights=weights, ranker=ranker, english_only=english_only)
     share = legs.words / max(legs.ideal, 1e-6)
-    return np.asarray(logit.dense * legs.dense + logit.words * share + logit.bias, np.float32)
+    return np.asarray(logit.dense * stretch(legs.dense) + logit.words * share + logit.bias, np.float32)
+
+
+def stretch(dense: Floats) -> Floats:
+    """Return cosines with a high background taken off, so that they mean the same for every model."""
+    if len(dense) < BACKGROUND_ROWS:
+        return dense
+    excess = max(0.0, min(0.9, float(dense.mean()) - BACKGROUND))
+    return np.asarray((dense - excess) / (1 - excess), np.float32) if excess else dense
 
 
 def combine(fused: Sequence[Floats]) -> Floats:

@@ -47,6 +47,22 @@ def test_meaning_counts_less_outside_its_language() -> None:
     assert shares == sorted(shares) and shares[0] < 0.15 < 0.5 < shares[2]
 
 
+def test_a_multilingual_embedder_counts_in_every_language() -> None:
+    for text in ("退款政策是什么", "wie ist die Regel"):
+        chosen = choose_logit(text, weights=None, ranker="auto", english_only=False)
+        assert chosen == choose_logit("what is it", weights=None, ranker="auto")
+
+
+def test_a_model_that_crowds_its_texts_is_stretched() -> None:
+    crowd = np.full(100, 0.75, np.float32)
+    crowd[3] = 0.9
+    none = np.zeros(100, np.float32)
+    crowded, plain = scores(crowd, none), scores(np.full(100, 0.1, np.float32), none)
+    assert crowded[3] > 10 * crowded[0] and crowded[0] < 0.1 and crowded.argmax() == 3
+    assert plain[0] < crowded[3]
+    assert scores(crowd[:10], none[:10])[0] > crowded[0], "a few rows say nothing of a background"
+
+
 def test_weights_and_ranker_are_honoured() -> None:
     dense, words = floats(0.9, 0.1), floats(0, 10)
     assert order(scores(dense, words, weights=Weights(1, 0)), limit=1)[0] == 0

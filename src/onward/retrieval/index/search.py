@@ -14,6 +14,7 @@ import numpy.typing as npt
 from msgspec import json
 
 from onward.ports.passages import Passage, SearchQuery
+from onward.retrieval.embed.asset import MODEL
 from onward.retrieval.index.cache import SnapshotCache
 from onward.retrieval.index.database import Session
 from onward.retrieval.index.quantize import quantize, to_matrix
@@ -23,7 +24,7 @@ from onward.retrieval.rank import Legs, combine, fuse, order
 from onward.retrieval.terms import hash_term, query_terms
 
 SMOOTHING = 20
-"""Chunks without any term that are added to each store: in a store of three chunks no term would count otherwise."""
+"""Chunks without any term that are added to small stores: in one of three chunks no term would count otherwise."""
 
 
 SPARE = 8
@@ -48,8 +49,15 @@ def search(
     if not scope.mask.any():
         return []
     vectors = quantize(to_matrix(query.vectors))
+    packaged = query.model == MODEL
     fused = [
-        fuse(_legs(scope, text, vectors[i]), text=text, weights=query.weights, ranker=query.ranker)
+        fuse(
+            _legs(scope, text, vectors[i]),
+            text=text,
+            weights=query.weights,
+            ranker=query.ranker,
+            english_only=packaged,
+        )
         for i, text in enumerate(query.texts)
     ]
     scores = combine(fused)
@@ -83,9 +91,10 @@ def _bm25(scope: Scope, text: str) -> tuple[Floats, float]:
     mean = sum(segment.length for segment in scope.segments) / max(rows, 1)
     scores = np.zeros(rows, np.float32)
     ideal = 0.0
+    smoothing = max(0.0, SMOOTHING - rows / 10)
     for key in {hash_term(term) for term in query_terms(text)}:
         frequency = sum(segment.frequency(key) for segment in scope.segments)
-        weight = math.log(1 + (rows + SMOOTHING - frequency + 0.5) / (frequency + 0.5))
+        weight = math.log(1 + (rows + smoothing - frequency + 0.5) / (frequency + 0.5))
         ideal += weight
         if not frequency:
             continue

@@ -25,8 +25,8 @@ ERASE_SLICE = 256
 class SqlitePassageIndex(PassageIndex):
     """Documents, links and search in ``index.db`` of a data directory; several processes may share the file."""
 
-    def __init__(self, data: Path, *, cache_bytes: int = 512 * 1024**2) -> None:
-        self._database = Database(data / "index.db")
+    def __init__(self, data: Path, *, readers: int = 4, cache_bytes: int = 512 * 1024**2) -> None:
+        self._database = Database(data / "index.db", readers=readers)
         self._cache_bytes = cache_bytes
         self._cache: SnapshotCache | None = None
 
