@@ -15,8 +15,8 @@ from onward.ports.passages import Passage
 class Citation(msgspec.Struct, frozen=True):
     """A sentence of the answer and the passage that supports it.
 
-    ``start``/``end`` are code points of the answer; ``index`` is where a marker belongs (after the sentence's last
-    word, before its closing punctuation where that fits the dialect); ``passage`` is a position in the list the citer
+    ``start``/``end`` are code points of the answer; ``index`` is where a marker belongs: behind the
+    sentence's end mark, before the blank that follows; ``passage`` is a position in the list the citer
     was given; ``quote_start``/``quote_end`` are code points of that passage's text.
     """
 
