@@ -86,6 +86,14 @@ def _accepted(client: OpenAI) -> bool:
     return True
 
 
+@pytest.mark.ledger("auth:foreign_pages")
+@pytest.mark.parametrize("header", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}])
+def test_without_a_key_web_pages_of_other_hosts_are_refused(client: OpenAI, header: dict[str, str]) -> None:
+    url = f"{client.base_url}models"
+    assert client._client.get(url, headers=header).status_code == 403
+    assert client._client.get(url, headers={"Origin": "http://localhost:3000"}).status_code == 200
+
+
 @pytest.mark.ledger("auth:loopback_only")
 def test_without_a_key_the_server_refuses_to_listen_beyond_loopback(tmp_path: Path) -> None:
     done = subprocess.run(

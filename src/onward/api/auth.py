@@ -1,14 +1,16 @@
 """API keys become projects. Verified keys are remembered for a moment, so that a request costs no read."""
 
+import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Final
+from urllib.parse import urlsplit
 
 from onward.api.services import Project
-from onward.core.errors import AuthenticationError
+from onward.core.errors import AuthenticationError, PermissionError_
 from onward.ports.keys import Keys
 
 REMEMBER_SECONDS: Final = 2.0
@@ -28,10 +30,13 @@ class ApiKeyAuthenticator:
         self._default = default_project
         self._project = project
         self._seen: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
+        self._closed = preset is not None
         self._open_until = 0.0
 
-    async def authenticate(self, key: str | None) -> Project:
-        """Return the project of an API key. Raises AuthenticationError."""
+    async def authenticate(self, key: str | None, *, host: str, origin: str) -> Project:
+        """Return the project of an API key. Raises AuthenticationError, PermissionError_."""
+        if not self._closed:
+            await self._check_open(host, origin)
         digest = sha256((key or "").encode("utf-8", "surrogatepass")).digest()
         seen = self._seen.get(digest)
         if seen is not None and seen[0] > time.monotonic():
@@ -41,6 +46,20 @@ class ApiKeyAuthenticator:
         while len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         return self._project(project)
+
+    async def _check_open(self, host: str, origin: str) -> None:
+        """Refuse web pages of other hosts, by their origin or by a name made to resolve to this machine."""
+        if time.monotonic() >= self._open_until:
+            self._closed = await self.required()
+            self._open_until = time.monotonic() + REMEMBER_SECONDS
+        if self._closed:
+            return
+        for name in (host, urlsplit(origin).netloc if origin not in ("", "null") else ""):
+            if name and not is_local_name(name):
+                raise PermissionError_(
+                    f"Without an API key this server answers only callers on this machine, not '{name[:100]}'. "
+                    "Create one with `onward keys create`."
+                )
 
     async def required(self) -> bool:
         """Tell whether callers need a key."""
@@ -61,3 +80,12 @@ class ApiKeyAuthenticator:
             shown = f"{key[:3]}{'*' * 8}{key[-4:]}" if len(key) > 11 else "*" * len(key)
             raise AuthenticationError(f"Incorrect API key provided: {shown}.", code="invalid_api_key")
         return project
+
+
+def is_local_name(netloc: str) -> bool:
+    """Tell whether a host (with or without a port) names this machine by a loopback address or as `localhost`."""
+    try:
+        name = urlsplit(f"//{netloc}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -56,7 +56,7 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
     try:
         return decoder.decode(body or b"{}")
     except msgspec.ValidationError as error:
-        raise _describe(str(error)) from error
+        raise describe_mismatch(str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(
             "We could not parse the JSON body of your request. The API expects a JSON payload in UTF-8, but what was "
@@ -69,18 +69,22 @@ async def read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
     return decode_json(await read_body(request), decoder)
 
 
-def _name(path: str | None, field: str = "") -> str | None:
-    joined = ".".join(part for part in ((path or "").lstrip("."), field) if part)
-    return joined or None
+def _name(path: str | None, field: str = "", *, at: str = "") -> str | None:
+    """Return `at` and a path below it; what follows a bracket needs no dot."""
+    steps = [part for part in ((path or "").lstrip("."), field) if part]
+    joined = ".".join(steps)
+    if at and joined:
+        return f"{at}{joined}" if joined.startswith("[") else f"{at}.{joined}"
+    return at or joined or None
 
 
-def _describe(text: str) -> RequestError:
-    """Turn a validation message of the decoder into the API's words; `param` is the path without its root."""
+def describe_mismatch(text: str, *, at: str = "") -> RequestError:
+    """Turn a validation message of the decoder into the API's words; `param` is `at` and the path without its root."""
     if match := _MISSING.match(text):
-        name = _name(match["path"], match["field"])
+        name = _name(match["path"], match["field"], at=at)
         return RequestError(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
     if match := _EXPECTED.match(text):
-        name = _name(match["path"])
+        name = _name(match["path"], at=at)
         got = _NOUNS.get(match["got"], match["got"])
         expected = " or ".join(_NOUNS.get(part, part) for part in match["expected"].split(" | ") if part != "null")
         if name is None:
@@ -88,10 +92,10 @@ def _describe(text: str) -> RequestError:
         message = f"Invalid type for '{name}': expected {_article(expected)}, but got {_article(got)} instead."
         return RequestError(message, param=name, code="invalid_type")
     if match := _ENUM.match(text):
-        name = _name(match["path"])
+        name = _name(match["path"], at=at)
         return RequestError(f"Invalid value: {match['value']}.", param=name, code="invalid_value")
     found = _PATH.search(text)
-    name = _name(found["path"]) if found else None
+    name = _name(found["path"] if found else None, at=at)
     return RequestError(f"Invalid value for '{name}': {_PATH.sub('', text)}.", param=name, code="invalid_value")
 
 

@@ -11,12 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onward.api.errors import error_body, error_headers
-from onward.api.services import Services
+from onward.api.services import Project, Services
 from onward.core.errors import AuthenticationError, InternalError, NotFoundError, OnwardError, RequestError
 from onward.core.ids import new_suffix
 
 log = logging.getLogger("onward.http")
 
+CREDENTIALS: Final = frozenset({b"authorization", b"api-key", b"host", b"origin"})
 OPEN_PATHS: Final = frozenset({"/health", "/", "/openapi.json"})
 
 
@@ -53,7 +54,7 @@ class Envelope:
             scope["app"] = self
             scope["onward.services"] = self._services
             if scope["path"] not in OPEN_PATHS:
-                scope["onward.project"] = await self._projects.authenticate(_api_key(scope))
+                scope["onward.project"] = await self._authenticate(scope)
             await self._app(scope, receive, send_with_headers)
         except OnwardError as error:
             if begun:
@@ -66,6 +67,12 @@ class Envelope:
             if begun:
                 raise
             await _send_error(InternalError(), send_with_headers)
+
+    async def _authenticate(self, scope: Scope) -> Project:
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in CREDENTIALS}
+        authorization = headers.get(b"authorization")
+        key = _bearer(authorization) if authorization is not None else headers.get(b"api-key", "").strip() or None
+        return await self._projects.authenticate(key, host=headers.get(b"host", ""), origin=headers.get(b"origin", ""))
 
 
 def _routing_error(scope: Scope, status: int) -> OnwardError:
@@ -86,16 +93,11 @@ async def _send_error(error: OnwardError, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _api_key(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            if scheme.lower() != "bearer":
-                raise AuthenticationError(
-                    "You didn't provide an API key. You need to provide your API key in an Authorization header using "
-                    "Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
-                )
-            return token.strip()
-        if name == b"api-key":
-            return value.decode("latin-1").strip()
-    return None
+def _bearer(value: str) -> str:
+    scheme, _, token = value.partition(" ")
+    if scheme.lower() != "bearer":
+        raise AuthenticationError(
+            "You didn't provide an API key. You need to provide your API key in an Authorization header using "
+            "Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+        )
+    return token.strip()

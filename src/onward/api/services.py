@@ -36,8 +36,11 @@ class Project(Protocol):
 class Authenticator(Protocol):
     """Maps the caller's credentials to a project."""
 
-    async def authenticate(self, key: str | None) -> Project:
-        """Return the project of an API key (None: none was sent). Raises AuthenticationError."""
+    async def authenticate(self, key: str | None, *, host: str, origin: str) -> Project:
+        """Return the project of an API key (None: none was sent); `host` and `origin` are the headers, or empty.
+
+        Raises AuthenticationError, and PermissionError_ for a foreign web page where no key protects the server.
+        """
         ...
 
 

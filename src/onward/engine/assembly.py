@@ -21,16 +21,16 @@ from onward.ports.runs import Base
 DEFAULT_RESERVE: Final = 1024
 """Tokens kept free for the answer where the request does not say."""
 
-KEPT_SHARE: Final = 0.75
-"""Dropping goes down to this share of the budget, so that the prefix stays the same for many turns."""
+BLOCKS: Final = 4
+"""History is dropped in blocks of the budget divided by this, so that the prefix stays the same for many turns."""
 
 
 class Assembly(Struct, frozen=True):
-    """The context of a turn. `history` can be kept under `key` once the turn is published; None where it was cut."""
+    """The context of a turn: `history` as it is kept under `key`, `fresh` items, and the estimated `tokens` of both."""
 
     history: Sequence[bytes]
     fresh: Sequence[Item]
-    key: ContextKey | None
+    key: ContextKey
     tokens: int
 
 
@@ -40,21 +40,27 @@ async def assemble(
     """Return what the first model call of a turn reads. Raises RequestError `context_length_exceeded`."""
     fresh = await inline_files(supplied, project.attachments)
     new_tokens = sum(item.tokens for item in fresh) + estimate_tokens(request.instructions or "")
-    budget = _history_budget(model.capabilities, request, new_tokens)
-    if budget is not None and base.tokens > budget:
-        if not _may_truncate(model.capabilities, request):
-            raise RequestError(
-                "Your input exceeds the context window of this model. Please adjust your input and try again.",
-                param="input",
-                code="context_length_exceeded",
-            )
-        kept = await _render(project, model, base, token_budget=int(max(budget, 0) * KEPT_SHARE))
-        return Assembly(kept, fresh, None, new_tokens + int(max(budget, 0) * KEPT_SHARE))
-    key = (project.key, f"{model.upstream}/{model.name}", base.lineage)
+    dropped = _dropped(base.tokens, _history_budget(model.capabilities, request, new_tokens))
+    if dropped and not _may_truncate(model.capabilities, request):
+        raise RequestError(
+            "Your input exceeds the context window of this model. Please adjust your input and try again.",
+            param="input",
+            code="context_length_exceeded",
+        )
+    key = (project.key, f"{model.upstream}/{model.name}", base.lineage, dropped)
+    kept = base.tokens - dropped
     history = cache.get(key)
     if history is None:
-        history = await _render(project, model, base, token_budget=None) if base.lineage else ()
-    return Assembly(history, fresh, key, new_tokens + base.tokens)
+        history = await _render(project, model, base, token_budget=kept if dropped else None) if base.lineage else ()
+    return Assembly(history, fresh, key, new_tokens + kept)
+
+
+def _dropped(tokens: int, budget: int | None) -> int:
+    """Return how many of the history's oldest tokens are left out, in whole blocks."""
+    if budget is None or tokens <= budget:
+        return 0
+    block = max(budget // BLOCKS, 1)
+    return min(tokens, -(-(tokens - budget) // block) * block)
 
 
 def _history_budget(capabilities: Capabilities, request: TurnRequest, new_tokens: int) -> int | None:

@@ -12,8 +12,8 @@ from onward.core.lineage import Lineage
 DEFAULT_CAPACITY: Final = 64 * 1024 * 1024
 """Bytes of rendered fragments that one process keeps."""
 
-ContextKey = tuple[int, str, Lineage]
-"""Project, model protocol and lineage: what the fragments depend on."""
+ContextKey = tuple[int, str, Lineage, int]
+"""Project, model, lineage, and how many tokens were dropped from its beginning: what the fragments depend on."""
 
 
 class ContextCache:

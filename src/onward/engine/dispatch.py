@@ -71,8 +71,9 @@ class Dispatch:
             return self._choice
         if self._choice.mode == "none":
             return self._choice
-        functions = tuple(name for name in self._choice.names if hosted or name not in self._hosted)
-        return ToolChoice("auto", functions)
+        if self._choice.mode == "required" and len(self._choice.names) == 1:
+            return ToolChoice()
+        return ToolChoice("auto", tuple(name for name in self._choice.names if hosted or name not in self._hosted))
 
     def queries(self, call: ToolCall) -> tuple[str, ...]:
         """Return the queries of a hosted call."""

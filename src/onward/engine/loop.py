@@ -270,11 +270,9 @@ class Turn:
 
     def _keep_context(self, lineage: Lineage, output: Sequence[Item]) -> None:
         key = self._assembly.key
-        if key is None:
-            return
         fragment = self._model.render([*self._assembly.fresh, *output])
         fragments = (*self._assembly.history, fragment) if fragment else tuple(self._assembly.history)
-        self._cache.put((key[0], key[1], lineage), fragments, grown_from=key)
+        self._cache.put((key[0], key[1], lineage, key[3]), fragments, grown_from=key)
 
     async def _fail(self, error: OnwardError, *, cause: Exception | None = None) -> TurnResult:
         code = error.code if error.code in RUN_ERROR_CODES else type(error).run_code

@@ -9,10 +9,18 @@ from typing import Final, cast
 import msgspec
 from msgspec import Raw, Struct
 
+from onward.api.body import describe_mismatch
 from onward.api.errors import invalid_value, missing_parameter, too_long
 from onward.core.errors import RequestError
 from onward.core.ids import ITEM_PREFIXES, new_item_id
-from onward.core.items import Item, encode
+from onward.core.items import (
+    Item,
+    encode,
+    read_function_call,
+    read_function_call_output,
+    read_message,
+    read_reasoning,
+)
 from onward.core.tokens import MESSAGE_OVERHEAD, estimate_tokens
 
 Fields = dict[str, object]
@@ -77,7 +85,20 @@ def read_item(fields: Fields, path: str) -> Item | str:
         return _string(fields, "id", path)
     _check_id(fields, kind, path)
     reader = _READERS.get(kind)
-    return reader(fields, path) if reader is not None else _opaque(fields, kind)
+    item = reader(fields, path) if reader is not None else _opaque(fields, kind)
+    _check_view(item, path)
+    return item
+
+
+def _check_view(item: Item, path: str) -> None:
+    """Raise RequestError for an item that the engine could not read later."""
+    view = _VIEWS.get(item.type)
+    if view is None:
+        return
+    try:
+        view(item.body)
+    except msgspec.ValidationError as error:
+        raise describe_mismatch(str(error), at=path) from error
 
 
 def _object(raw: Raw, path: str) -> Fields:
@@ -166,8 +187,9 @@ def _part(role: str, part: object, path: str) -> Fields:
     if kind in ("input_text", "output_text"):
         _string(fields, "text", path, maximum=MAX_STRING)
     if kind == "output_text":
+        given = {name: value for name, value in fields.items() if name != "annotations" or value is not None}
         defaults: Fields = {"annotations": [], "logprobs": []}
-        return defaults | fields
+        return defaults | given
     if kind == "input_image":
         return _image_part(fields, path)
     if kind == "input_file" and not any(fields.get(name) for name in ("file_id", "file_url", "file_data")):
@@ -255,4 +277,11 @@ _READERS: Final[dict[str, Callable[[Fields, str], Item]]] = {
     "function_call_output": _function_call_output,
     "custom_tool_call_output": _custom_output,
     "reasoning": _reasoning,
+}
+
+_VIEWS: Final[dict[str, Callable[[bytes], object]]] = {
+    "message": read_message,
+    "function_call": read_function_call,
+    "function_call_output": read_function_call_output,
+    "reasoning": read_reasoning,
 }
