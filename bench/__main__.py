@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import retrieval, streams, turns
+from bench.lag import probing
 from bench.processes import Server, running, tree_pss
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -75,12 +76,14 @@ async def turn_costs(run: Run, upstream: Server) -> None:
         low, high = (statistics.median(side) * 1e3 for side in zip(*pairs, strict=True))
         run.add("POST /responses, sequential p50", f"{high:.2f} ms", f"{low:.2f} ms", high / low)
         for clients in (1, 16, 64):
-            rates = [
-                (await turns.throughput(floor.port, clients), await turns.throughput(ours.port, clients))
-                for _ in range(3)
-            ]
+            rates: list[tuple[float, float]] = []
+            async with probing(ours.port) as lag:
+                for _ in range(3):
+                    theirs = await turns.throughput(floor.port, clients)
+                    rates.append((theirs, await turns.throughput(ours.port, clients)))
             theirs, rate = (statistics.median(side) for side in zip(*rates, strict=True))
             run.add(f"requests/s at {clients}", f"{rate:.0f}", f"{theirs:.0f}", rate / theirs)
+            run.add(f"event-loop lag, {clients} clients", str(lag))
         run.add("GET /responses/{id} p50", f"{await turns.reads(ours.port) * 1e3:.2f} ms")
 
 
@@ -91,7 +94,8 @@ async def stream_costs(run: Run, upstream: Server) -> None:
         with run.floor(url) as floor, run.onward(url, run.data()) as ours:
             for count in (1, 32) if tokens == 2000 else (1, 32, 128):
                 theirs = await streams.relay(floor.port, count, tokens=tokens, rounds=4)
-                mine = await streams.relay(ours.port, count, tokens=tokens, rounds=4)
+                async with probing(ours.port) as lag:
+                    mine = await streams.relay(ours.port, count, tokens=tokens, rounds=4)
                 assert mine.deltas == count * tokens, "a delta was merged or lost"
                 run.add(
                     f"relayed tokens/s, {count} streams of {tokens}",
@@ -99,6 +103,7 @@ async def stream_costs(run: Run, upstream: Server) -> None:
                     f"{theirs.tokens_per_second:.0f}",
                     mine.tokens_per_second / theirs.tokens_per_second,
                 )
+                run.add(f"event-loop lag, {count} streams of {tokens}", str(lag))
                 run.add(
                     f"time to the first token, {count} streams of {tokens}",
                     f"{mine.first_token * 1e3:.1f} ms",
