@@ -83,9 +83,12 @@ class ApiKeyAuthenticator:
 
 
 def is_local_name(netloc: str) -> bool:
-    """Tell whether a host (with or without a port) names this machine by a loopback address or as `localhost`."""
+    """Tell whether a host (with or without a port) cannot be a web site of somebody else's.
+
+    Loopback addresses and `localhost` are local, and so is a name without a dot: no public name server answers for it.
+    """
     try:
         name = urlsplit(f"//{netloc}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+        return "." not in name.removesuffix(".localhost") and ":" not in name or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
