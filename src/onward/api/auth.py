@@ -89,6 +89,7 @@ def is_local_name(netloc: str) -> bool:
     """
     try:
         name = urlsplit(f"//{netloc}").hostname or ""
-        return ("." not in name.removesuffix(".localhost") and ":" not in name) or ipaddress.ip_address(name).is_loopback
+        dotless = not {".", ":"} & set(name.removesuffix(".localhost"))
+        return dotless or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
