@@ -26,49 +26,32 @@ class ApiKeyAuthenticator:
         self, keys: Keys, *, preset: str | None, default_project: int, project: Callable[[int], Project]
     ) -> None:
         self._keys = keys
-        self._preset = sha256(preset.encode()).digest() if preset else None
+        self._preset = _digest(preset) if preset else None
         self._default = default_project
         self._project = project
-        self._seen: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
-        self._closed = preset is not None
-        self._open_until = 0.0
+        self._seen: OrderedDict[tuple[str | None, str, str], tuple[float, int]] = OrderedDict()
 
     async def authenticate(self, key: str | None, *, host: str, origin: str) -> Project:
         """Return the project of an API key. Raises AuthenticationError, PermissionError_."""
-        if not self._closed:
-            await self._check_open(host, origin)
-        digest = sha256((key or "").encode("utf-8", "surrogatepass")).digest()
-        seen = self._seen.get(digest)
+        caller = (key, host, origin)
+        seen = self._seen.get(caller)
         if seen is not None and seen[0] > time.monotonic():
             return self._project(seen[1])
-        project = await self._verify(key, digest)
-        self._seen[digest] = (time.monotonic() + REMEMBER_SECONDS, project)
+        project = await self._verify(key, host, origin)
+        self._seen[caller] = (time.monotonic() + REMEMBER_SECONDS, project)
         while len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         return self._project(project)
-
-    async def _check_open(self, host: str, origin: str) -> None:
-        """Refuse web pages of other hosts, by their origin or by a name made to resolve to this machine."""
-        if time.monotonic() >= self._open_until:
-            self._closed = await self.required()
-            self._open_until = time.monotonic() + REMEMBER_SECONDS
-        if self._closed:
-            return
-        for name in (host, urlsplit(origin).netloc if origin not in ("", "null") else ""):
-            if name and not is_local_name(name):
-                raise PermissionError_(
-                    f"Without an API key this server answers only callers on this machine, not '{name[:100]}'. "
-                    "Create one with `onward keys create`."
-                )
 
     async def required(self) -> bool:
         """Tell whether callers need a key."""
         return self._preset is not None or await self._keys.any()
 
-    async def _verify(self, key: str | None, digest: bytes) -> int:
-        if self._preset is not None and compare_digest(self._preset, digest):
+    async def _verify(self, key: str | None, host: str, origin: str) -> int:
+        if self._preset is not None and compare_digest(self._preset, _digest(key or "")):
             return self._default
         if not await self.required():
+            _check_local(host, origin)
             return self._default
         if not key:
             raise AuthenticationError(
@@ -80,6 +63,20 @@ class ApiKeyAuthenticator:
             shown = f"{key[:3]}{'*' * 8}{key[-4:]}" if len(key) > 11 else "*" * len(key)
             raise AuthenticationError(f"Incorrect API key provided: {shown}.", code="invalid_api_key")
         return project
+
+
+def _digest(key: str) -> bytes:
+    return sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def _check_local(host: str, origin: str) -> None:
+    """Refuse web pages of other hosts, by their origin or by a name made to resolve to this machine."""
+    for name in (host, urlsplit(origin).netloc if origin not in ("", "null") else ""):
+        if name and not is_local_name(name):
+            raise PermissionError_(
+                f"Without an API key this server answers only callers on this machine, not '{name[:100]}'. "
+                "Create one with `onward keys create`."
+            )
 
 
 def is_local_name(netloc: str) -> bool:
