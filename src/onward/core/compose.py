@@ -58,11 +58,12 @@ def function_call_output(item_id: str, *, call_id: str, output: str) -> Item:
     return Item(item_id, "function_call_output", body, None, call_id, estimate_tokens(output) + MESSAGE_OVERHEAD)
 
 
-def reasoning(item_id: str, text: str) -> Item:
+def reasoning(item_id: str, text: str, *, status: str = "completed") -> Item:
     """Return a `reasoning` item whose content is `text`."""
-    body = (
-        b'{"id":%b,"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":%b}],"status":"completed"}'
-        % (encode(item_id), encode(text))
+    body = b'{"id":%b,"type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":%b}],"status":%b}' % (
+        encode(item_id),
+        encode(text),
+        encode(status),
     )
     return Item(item_id, "reasoning", body, None, None, estimate_tokens(text))
 

@@ -17,8 +17,6 @@ Channel = Literal["text", "refusal", "arguments", "reasoning", "summary", "code"
 class TurnStarted(Struct, frozen=True):
     """The run exists; nothing was generated yet."""
 
-    created_at: float
-
 
 class ItemOpened(Struct, frozen=True):
     """An output item begins. `name` and `call_id` are set for calls."""

@@ -95,10 +95,11 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
 
 
 class TurnResult(Struct, frozen=True):
-    """How a turn ended."""
+    """How a turn ended; `ended_at` in seconds since the epoch, as it is stored."""
 
     status: RunStatus
     output: tuple[Item, ...]
     usage: Usage
+    ended_at: float
     error: RunError | None = None
     incomplete_reason: str | None = None

@@ -6,8 +6,7 @@ from onward.core import compose
 from onward.core.errors import RequestError
 from onward.core.ids import new_id
 from onward.core.items import Item
-from onward.core.tokens import estimate_tokens
-from onward.core.tools import FileSearchTool, FunctionTool, HostedTool, Tool, ToolCall, ToolChoice, tool_name
+from onward.core.tools import FileSearchTool, FunctionTool, Tool, ToolCall, ToolChoice, tool_name
 from onward.core.turns import TurnRequest
 from onward.ports.hosted import Outcome, Toolset
 
@@ -66,14 +65,20 @@ class Dispatch:
         return [*self._functions, *declared]
 
     def choice(self, *, first: bool, hosted: bool) -> ToolChoice:
-        """Return the choice for a model call: a forced tool is forced once, so that no turn loops for ever."""
-        if first and (hosted or not self._choice.names or not set(self._choice.names) & self._hosted.keys()):
-            return self._choice
-        if self._choice.mode == "none":
-            return self._choice
-        if self._choice.mode == "required" and len(self._choice.names) == 1:
+        """Return the choice for a model call: a call is required once, so that no turn loops for ever.
+
+        Where no `hosted` call is allowed, the choice is among the functions.
+        """
+        choice = self._choice
+        if choice.mode == "none" or (first and hosted):
+            return choice
+        if choice.mode == "required" and len(choice.names) == 1 and (not first or choice.names[0] in self._hosted):
             return ToolChoice()
-        return ToolChoice("auto", tuple(name for name in self._choice.names if hosted or name not in self._hosted))
+        names = tuple(name for name in choice.names if hosted or name not in self._hosted)
+        if choice.names and not names:
+            return ToolChoice("none")
+        stays_required = first and names == choice.names and bool(self._functions)
+        return ToolChoice(choice.mode if stays_required else "auto", names)
 
     def queries(self, call: ToolCall) -> tuple[str, ...]:
         """Return the queries of a hosted call."""
@@ -82,11 +87,6 @@ class Dispatch:
     async def run(self, call: ToolCall) -> Outcome:
         """Run one hosted call."""
         return await self._toolset.run(self._hosted[call.name], call)
-
-
-def hosted_item(item_id: str, item_type: str, outcome: Outcome) -> Item:
-    """Return the stored item of a hosted call."""
-    return compose.hosted_call(item_id, item_type, body=outcome.body, status=outcome.status)
 
 
 def exchange(calls: Sequence[tuple[ToolCall, Outcome]], *, preface: Sequence[Item]) -> list[Item]:
@@ -100,13 +100,3 @@ def exchange(calls: Sequence[tuple[ToolCall, Outcome]], *, preface: Sequence[Ite
         for call, outcome in calls
     ]
     return [*preface, *asked, *answers]
-
-
-def answer_tokens(outcomes: Sequence[Outcome]) -> int:
-    """Return the estimated tokens of what the tools said."""
-    return sum(estimate_tokens(outcome.answer) for outcome in outcomes)
-
-
-def is_hosted(tool: Tool) -> bool:
-    """Tell whether the server runs the tool."""
-    return isinstance(tool, FileSearchTool | HostedTool)

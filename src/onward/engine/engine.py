@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from onward.core.errors import RequestError
@@ -71,8 +70,12 @@ class Engine:
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             for state in tuple(self._active):
-                with suppress(LeaseLost):
+                try:
                     await state.renew()
+                except LeaseLost:
+                    pass  # its turn learns of it when it ends
+                except Exception:  # a passing fault must not cost the other turns their leases
+                    log.exception("a lease was not renewed")
 
     async def _base(self, project: TurnProject, request: TurnRequest) -> Base:
         if request.parent is not None:

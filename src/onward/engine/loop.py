@@ -3,11 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 import msgspec
 
+from onward.core import compose
 from onward.core.clock import now
 from onward.core.errors import InternalError, OnwardError, UpstreamError
 from onward.core.events import (
@@ -29,8 +29,9 @@ from onward.core.turns import RunError, TurnRequest, TurnResult
 from onward.core.usage import Usage
 from onward.engine.assembly import Assembly, recent_questions, with_passages
 from onward.engine.context import ContextCache
-from onward.engine.dispatch import Dispatch, exchange, hosted_item
+from onward.engine.dispatch import Dispatch, exchange
 from onward.engine.output import HostedCall, Output
+from onward.engine.pairs import paired
 from onward.engine.project import TurnProject
 from onward.engine.run_state import Ended, RunState
 from onward.ports.hosted import Outcome, Passage
@@ -86,12 +87,16 @@ class Turn:
     async def run(self) -> TurnResult:
         """Run to the end. Raises OnwardError where it fails before anything was emitted."""
         try:
-            await self._state.begin()
-            ended = await self._generate()
-            return await self._finish(ended)
+            return await self._run()
         except asyncio.CancelledError:
             await asyncio.shield(self._cancel())
             raise
+
+    async def _run(self) -> TurnResult:
+        try:
+            await self._state.begin()
+            ended = await self._generate()
+            return await self._finish(ended)
         except OnwardError as error:
             return await self._fail(error)
         except Exception as error:
@@ -152,12 +157,12 @@ class Turn:
         if sampling.max_output_tokens is not None:
             left = sampling.max_output_tokens - self._output.usage.output_tokens
             sampling = msgspec.structs.replace(sampling, max_output_tokens=left)
-        context = [*self._assembly.history, rendered, *self._exchanges] if rendered else [*self._assembly.history]
+        context = [part for part in (*self._assembly.history, rendered, *self._exchanges) if part]
         return ModelRequest(
             context=context,
             instructions=request.instructions,
             tools=self._dispatch.declarations(hosted=hosted),
-            tool_choice=self._dispatch.choice(first=first, hosted=hosted),
+            tool_choice=self._dispatch.choice(first=first and not searched, hosted=hosted),
             parallel_tool_calls=request.parallel_tool_calls,
             format=request.format,
             sampling=sampling,
@@ -193,10 +198,10 @@ class Turn:
             await self._settle_tool(hosted, outcome)
             results.append((hosted.call, outcome))
         if not self._output.client_calls:
-            self._exchanges.append(self._model.render(exchange(results, preface=())))
+            self._exchanges.append(self._model.render(exchange(results, preface=self._output.said)))
 
     async def _settle_tool(self, hosted: HostedCall, outcome: Outcome) -> None:
-        item = hosted_item(hosted.id, hosted.type, outcome)
+        item = compose.hosted_call(hosted.id, hosted.type, body=outcome.body, status=outcome.status)
         closed = self._output.close_hosted(hosted, item)
         self._passages.extend(outcome.passages)
         if self._passages and self._request.format.kind == "text":
@@ -210,7 +215,8 @@ class Turn:
             return False
         fresh = self._assembly.fresh
         asks = bool(fresh) and fresh[-1].type == "message" and fresh[-1].role == "user"
-        return asks and self._dispatch.search_tool is not None
+        readable = not capabilities.extractive or self._request.format.kind == "text"
+        return asks and readable and self._dispatch.search_tool is not None
 
     async def _search_first(self, fresh: Sequence[Item]) -> Sequence[Item]:
         tool = self._dispatch.search_tool
@@ -244,7 +250,8 @@ class Turn:
         return Ended(status="completed", usage=self._output.usage)
 
     def _announce_soon(self) -> None:
-        self._announcing = asyncio.ensure_future(self._emit_started())
+        if not self._announced and self._announcing is None:
+            self._announcing = asyncio.ensure_future(self._emit_started())
 
     async def _announce(self) -> None:
         if self._announcing is not None:
@@ -255,22 +262,28 @@ class Turn:
     async def _emit_started(self) -> None:
         await self._state.begun()
         self._announced = True
-        await self._emit((TurnStarted(now()),))
+        await self._emit((TurnStarted(),))
 
     async def _finish(self, ended: Ended) -> TurnResult:
         output = self._output.closed
-        lineage = await self._state.end(ended, output)
+        ended_at = now()
+        lineage = await self._state.end(ended, output, open_calls=self._open_calls, ended_at=ended_at)
         if lineage is not None:
             self._keep_context(lineage, output)
         if ended.status == "incomplete":
             await self._emit((TurnIncomplete(ended.incomplete_reason or "", ended.usage),))
         else:
-            await self._emit((TurnCompleted(ended.usage, now()),))
-        return TurnResult(ended.status, output, ended.usage, None, ended.incomplete_reason)
+            await self._emit((TurnCompleted(ended.usage, ended_at),))
+        return TurnResult(ended.status, output, ended.usage, ended_at, None, ended.incomplete_reason)
+
+    @property
+    def _open_calls(self) -> tuple[str, ...]:
+        """The calls that the next turn has to answer; one that was cut short is none."""
+        return tuple(call.call_id for call in self._output.client_calls)
 
     def _keep_context(self, lineage: Lineage, output: Sequence[Item]) -> None:
         key = self._assembly.key
-        fragment = self._model.render([*self._assembly.fresh, *output])
+        fragment = self._model.render([*self._assembly.fresh, *paired(output, waiting=self._open_calls)])
         fragments = (*self._assembly.history, fragment) if fragment else tuple(self._assembly.history)
         self._cache.put((key[0], key[1], lineage, key[3]), fragments, grown_from=key)
 
@@ -280,17 +293,28 @@ class Turn:
         events = self._output.end_call(status="incomplete")
         output = self._output.closed
         if self._announcing is not None:
-            await asyncio.wait((self._announcing,))
-        await self._state.end(ended, output)
+            await asyncio.gather(self._announcing, return_exceptions=True)
+        ended_at = now()
+        try:
+            await self._state.end(ended, output, ended_at=ended_at)
+        except Exception as lost:  # noqa: BLE001 - the client learns why the turn failed, not that this was not stored
+            if lost not in (error, cause):
+                log.warning("the end of a failed turn was not stored: %s", lost)
         if not self._announced or not self._request.stream:
             raise error from cause
         assert ended.error is not None
         await self._emit([*events, TurnFailed(ended.error, ended.usage)])
-        return TurnResult("failed", output, ended.usage, ended.error)
+        return TurnResult("failed", output, ended.usage, ended_at, ended.error)
 
     async def _cancel(self) -> None:
         self._output.end_call(status="incomplete")
         if self._announcing is not None:
             self._announcing.cancel()
-        with suppress(OnwardError):
-            await self._state.end(Ended(status="cancelled", usage=self._output.usage), self._output.closed)
+            await asyncio.gather(self._announcing, return_exceptions=True)
+        ended = Ended(status="cancelled", usage=self._output.usage)
+        try:
+            await self._state.end(ended, self._output.closed, ended_at=now())
+        except OnwardError:
+            pass  # it never began, or it had ended already
+        except Exception:
+            log.exception("the end of a cancelled turn was not stored")

@@ -71,11 +71,14 @@ class Output:
         self.finish_reason: FinishReason | None = None
         self.call_usage: Usage | None = None
         self._open: OpenItem | None = None
+        self._unsettled: dict[int, HostedCall] = {}
         self._call_index: int | None = None
+        self._first_item = 0
         self._generated = 0
 
     def begin_call(self) -> None:
         """Prepare for the next model call of the turn."""
+        self._first_item = len(self.items)
         self.hosted_calls = []
         self.client_calls = []
         self.finish_reason = None
@@ -110,8 +113,12 @@ class Output:
         return events
 
     def end_call(self, *, status: Literal["completed", "incomplete"] = "completed") -> list[Event]:
-        """Close what the model call left open."""
+        """Close what the model call left open; `incomplete` also ends hosted calls that have not run, because nothing
+        follows."""
         events: list[Event] = []
+        if status == "incomplete":
+            for call in tuple(self._unsettled.values()):
+                events.append(self.close_hosted(call, _unfinished(call.id, call.type)))
         self._close(events, status)
         return events
 
@@ -119,17 +126,28 @@ class Output:
         """Open the item of a hosted call that the engine itself makes."""
         item = self._new(item_type)
         self._open = None
-        return HostedCall(item, call), ItemOpened(item.index, item.id, item.type)
+        return self._await_tool(item, call), ItemOpened(item.index, item.id, item.type)
 
     def close_hosted(self, call: HostedCall, item: Item) -> ItemClosed:
         """Close the item of a hosted call with its result."""
+        del self._unsettled[call.index]
         self.items[call.index] = item
         return ItemClosed(call.index, item)
+
+    def _await_tool(self, item: OpenItem, call: ToolCall) -> HostedCall:
+        hosted = self._unsettled[item.index] = HostedCall(item, call)
+        return hosted
 
     @property
     def closed(self) -> tuple[Item, ...]:
         """The closed items, in order."""
         return tuple(item for item in self.items if item is not None)
+
+    @property
+    def said(self) -> tuple[Item, ...]:
+        """What the current model call said beside its calls: text and reasoning, in order."""
+        made = self.items[self._first_item :]
+        return tuple(item for item in made if item is not None and item.type in ("message", "reasoning"))
 
     def _new(self, item_type: str) -> OpenItem:
         item = OpenItem(len(self.items), item_type)
@@ -141,7 +159,7 @@ class Output:
         if not text:
             return
         item = self._open
-        if item is None or item.type != "message":
+        if item is None or item.type != "message" or (item.refusal and channel == "text"):
             self._close(events)
             item = self._new("message")
             item.citer = self.new_citer() if self.new_citer is not None else None
@@ -213,7 +231,7 @@ class Output:
         if item.type == "message":
             events.extend(self._close_message(item, content, status))
         elif item.type == "reasoning":
-            self._finish(item, compose.reasoning(item.id, content), events)
+            self._finish(item, compose.reasoning(item.id, content, status=status), events)
         elif item.call is not None:
             self._close_call(item, content, status, events)
 
@@ -230,6 +248,10 @@ class Output:
 
     def _close_call(self, item: OpenItem, arguments: str, status: str, events: list[Event]) -> None:
         call_id, name = item.call or ("", "")
+        if not arguments and status == "completed":
+            arguments = "{}"
+            if item.type == "function_call":
+                events.append(Delta(item.index, "arguments", arguments))
         call = ToolCall(call_id, name, arguments)
         if item.type == "function_call":
             if status == "completed":
@@ -237,11 +259,16 @@ class Output:
             closed = compose.function_call(item.id, call_id=call_id, name=name, arguments=arguments, status=status)
             self._finish(item, closed, events)
         elif status == "completed":
-            self.hosted_calls.append(HostedCall(item, call))
+            self.hosted_calls.append(self._await_tool(item, call))
         else:
-            body = b'{"queries":[],"results":null}' if item.type == "file_search_call" else b"{}"
-            self._finish(item, compose.hosted_call(item.id, item.type, body=body, status="incomplete"), events)
+            self._finish(item, _unfinished(item.id, item.type), events)
 
     def _finish(self, item: OpenItem, closed: Item, events: list[Event]) -> None:
         self.items[item.index] = closed
         events.append(ItemClosed(item.index, closed))
+
+
+def _unfinished(item_id: str, item_type: str) -> Item:
+    """Return the item of a hosted call that never ran."""
+    body = b'{"queries":[],"results":null}' if item_type == "file_search_call" else b"{}"
+    return compose.hosted_call(item_id, item_type, body=body, status="incomplete")

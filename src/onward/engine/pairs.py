@@ -31,14 +31,6 @@ def _check_reasoning(supplied: Sequence[Item]) -> None:
             )
 
 
-def unanswered(items: Sequence[Item]) -> tuple[str, ...]:
-    """Return the call ids in `items` that have no output among them, in order."""
-    answered = {item.call_id for item in items if item.type in OUTPUT_OF}
-    return tuple(
-        item.call_id for item in items if item.type in CALL_TYPES and item.call_id and item.call_id not in answered
-    )
-
-
 def check_duplicates(supplied: Sequence[Item]) -> None:
     """Raise RequestError where two supplied items have one id."""
     seen: set[str] = set()

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
-from onward.core.clock import now
 from onward.core.errors import InternalError
 from onward.core.items import Item
 from onward.core.lineage import Lineage
 from onward.core.turns import OnConversation, RunError, RunStatus, TurnRequest
 from onward.core.usage import Usage
-from onward.engine.pairs import unanswered
 from onward.ports.model import Model
 from onward.ports.runs import Base, Ending, Lease, LeaseLost, ModelCall, NewRun, Runs
+
+LEASE_SECONDS: Final = 30.0
 
 
 class Ended(Struct, frozen=True, kw_only=True):
@@ -57,20 +58,27 @@ class RunState:
             return
         self._beginning = asyncio.ensure_future(self._insert())
         if isinstance(self._request.parent, OnConversation):
-            await self._beginning
+            await self.begun()
 
     async def begun(self) -> None:
         """Return once the run is durable. Raises what the insert raised."""
         if self._beginning is not None:
+            # Shielded: an insert that was under way when the turn was cancelled must leave a lease to end it with.
             await asyncio.shield(self._beginning)
 
     async def renew(self) -> None:
         """Extend the lease. Raises LeaseLost."""
-        if self._beginning is not None and self._beginning.done():
-            await self._runs.renew(self._beginning.result(), seconds=30.0)
+        beginning = self._beginning
+        if beginning is not None and beginning.done() and beginning.exception() is None:
+            await self._runs.renew(beginning.result(), seconds=LEASE_SECONDS)
 
-    async def end(self, ended: Ended, output: Sequence[Item]) -> Lineage | None:
-        """End the run and publish it; return the lineage that continues it. Raises InternalError for a lost lease."""
+    async def end(
+        self, ended: Ended, output: Sequence[Item], *, ended_at: float, open_calls: tuple[str, ...] = ()
+    ) -> Lineage | None:
+        """End the run and publish it; return the lineage that continues it.
+
+        Raises what the insert raised, InternalError for a lost lease.
+        """
         if self._beginning is None:
             return None
         lease = await asyncio.shield(self._beginning)
@@ -78,10 +86,10 @@ class RunState:
             status=ended.status,
             output=output,
             usage=ended.usage,
-            ended_at=now(),
+            ended_at=ended_at,
             error=ended.error,
             incomplete_reason=ended.incomplete_reason,
-            open_calls=unanswered([*self._supplied, *output]),
+            open_calls=open_calls,
             model_calls=self.calls,
         )
         try:
@@ -107,5 +115,6 @@ class RunState:
                 stream=request.stream,
                 created_at=self._created_at,
                 owner=self._owner,
+                lease_seconds=LEASE_SECONDS,
             )
         )

@@ -82,7 +82,7 @@ async def _answered(
             usage=result.usage,
             error=result.error,
             incomplete_reason=result.incomplete_reason,
-            completed_at=now() if result.status == "completed" else None,
+            completed_at=result.ended_at if result.status == "completed" else None,
         )
         answers.append(render_response(head, outcome, intake.include))
 
