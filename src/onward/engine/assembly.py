@@ -22,7 +22,7 @@ DEFAULT_RESERVE: Final = 1024
 """Tokens kept free for the answer where the request does not say."""
 
 BLOCKS: Final = 4
-"""History is dropped in blocks of the budget divided by this, so that the prefix stays the same for many turns."""
+"""History is dropped in blocks of the window divided by this, so that the prefix stays the same for many turns."""
 
 
 class Assembly(Struct, frozen=True):
@@ -35,12 +35,23 @@ class Assembly(Struct, frozen=True):
 
 
 async def assemble(
-    project: TurnProject, model: Model, request: TurnRequest, base: Base, supplied: Sequence[Item], cache: ContextCache
+    project: TurnProject,
+    model: Model,
+    request: TurnRequest,
+    base: Base,
+    supplied: Sequence[Item],
+    cache: ContextCache,
+    *,
+    tool_tokens: int,
 ) -> Assembly:
-    """Return what the first model call of a turn reads. Raises RequestError `context_length_exceeded`."""
+    """Return what the first model call of a turn reads, beside tools (and what they find) of `tool_tokens`.
+
+    Raises RequestError `context_length_exceeded`.
+    """
     fresh = await inline_files(supplied, project.attachments)
-    new_tokens = sum(item.tokens for item in fresh) + estimate_tokens(request.instructions or "")
-    dropped = _dropped(base.tokens, _history_budget(model.capabilities, request, new_tokens))
+    new_tokens = sum(item.tokens for item in fresh) + estimate_tokens(request.instructions or "") + tool_tokens
+    window = model.capabilities.context_window
+    dropped = 0 if window is None else dropped_tokens(base.tokens, window, _reserve(request, window) + new_tokens)
     if dropped and not _may_truncate(model.capabilities, request):
         raise RequestError(
             "Your input exceeds the context window of this model. Please adjust your input and try again.",
@@ -55,20 +66,23 @@ async def assemble(
     return Assembly(history, fresh, key, new_tokens + kept)
 
 
-def _dropped(tokens: int, budget: int | None) -> int:
-    """Return how many of the history's oldest tokens are left out, in whole blocks."""
-    if budget is None or tokens <= budget:
+def dropped_tokens(history: int, window: int, taken: int) -> int:
+    """Return how many of the history's oldest tokens are left out of a window of which `taken` are not for history.
+
+    Whole blocks, which depend on the window alone: what a turn brings must not move the beginning of the context. Where
+    little is left for history, blocks are halved so that they do not take it all.
+    """
+    budget = window - taken
+    if history <= budget:
         return 0
-    block = max(budget // BLOCKS, 1)
-    return min(tokens, -(-(tokens - budget) // block) * block)
+    block = max(window // BLOCKS, 1)
+    while block > max(budget // 2, 1):
+        block //= 2
+    return min(history, -(-(history - budget) // block) * block)
 
 
-def _history_budget(capabilities: Capabilities, request: TurnRequest, new_tokens: int) -> int | None:
-    window = capabilities.context_window
-    if window is None:
-        return None
-    reserve = request.sampling.max_output_tokens or DEFAULT_RESERVE
-    return window - min(reserve, window // 2) - new_tokens
+def _reserve(request: TurnRequest, window: int) -> int:
+    return min(request.sampling.max_output_tokens or DEFAULT_RESERVE, window // 2)
 
 
 def _may_truncate(capabilities: Capabilities, request: TurnRequest) -> bool:

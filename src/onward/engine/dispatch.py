@@ -6,9 +6,11 @@ from onward.core import compose
 from onward.core.errors import RequestError
 from onward.core.ids import new_id
 from onward.core.items import Item
+from onward.core.tokens import estimate_tokens
 from onward.core.tools import FileSearchTool, FunctionTool, Tool, ToolCall, ToolChoice, tool_name
 from onward.core.turns import TurnRequest
 from onward.ports.hosted import Outcome, Toolset
+from onward.ports.model import Capabilities
 
 ITEM_TYPES = {"file_search": "file_search_call"}
 """Item type of a hosted tool's calls, by tool name."""
@@ -55,6 +57,13 @@ class Dispatch:
         allowed = self._choice.mode != "none" and (not self._choice.names or "file_search" in self._choice.names)
         return tool if isinstance(tool, FileSearchTool) and allowed else None
 
+    def tokens(self, capabilities: Capabilities) -> int:
+        """Return the estimated tokens of the declarations, or of what a search before the first model call brings."""
+        searches = capabilities.forced_retrieval and self.search_tool is not None
+        declared = self.declarations(hosted=not searches)
+        total = sum(estimate_tokens(tool.description or "") + _schema_tokens(tool) for tool in declared)
+        return total + (capabilities.passage_tokens or 0 if searches else 0)
+
     def item_type(self, name: str) -> str | None:
         """Return the item type of a hosted call, None for a function of the client's."""
         return ITEM_TYPES.get(name, f"{name}_call") if name in self._hosted else None
@@ -87,6 +96,10 @@ class Dispatch:
     async def run(self, call: ToolCall) -> Outcome:
         """Run one hosted call."""
         return await self._toolset.run(self._hosted[call.name], call)
+
+
+def _schema_tokens(tool: FunctionTool) -> int:
+    return estimate_tokens(bytes(tool.parameters)) if tool.parameters is not None else 0
 
 
 def exchange(calls: Sequence[tuple[ToolCall, Outcome]], *, preface: Sequence[Item]) -> list[Item]:

@@ -54,7 +54,8 @@ class Engine:
         check_duplicates(supplied)
         check_pairs(base.open_calls, supplied)
         await _check_fresh(project, request, base, supplied)
-        assembly = await assemble(project, model, request, base, supplied, self._cache)
+        tool_tokens = dispatch.tokens(model.capabilities)
+        assembly = await assemble(project, model, request, base, supplied, self._cache, tool_tokens=tool_tokens)
         state = RunState(
             project.runs, request, base, supplied, suffix=suffix, created_at=created_at, owner=self._node, model=model
         )

@@ -4,11 +4,13 @@ What is stored keeps the reference; only what the model reads is changed.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 
 from onward.core.errors import RequestError
 from onward.core.items import Item, encode
+from onward.core.tokens import estimate_tokens
 from onward.ports.attachments import Attachments
 
 _decode = msgspec.json.Decoder(dict[str, object]).decode
@@ -34,11 +36,21 @@ def _refers(item: Item) -> bool:
 
 async def _inline(item: Item, attachments: Attachments) -> Item:
     body = _decode(item.body)
+    tokens = item.tokens
     for field in ("content", "output"):
         parts = body.get(field)
         if isinstance(parts, list):
-            body[field] = [await _inline_part(part, attachments) for part in msgspec.convert(parts, list[object])]
-    return msgspec.structs.replace(item, body=encode(body))
+            given = msgspec.convert(parts, list[object])
+            read = [await _inline_part(part, attachments) for part in given]
+            tokens += sum(_text_tokens(new) for old, new in zip(given, read, strict=True) if new is not old)
+            body[field] = read
+    return msgspec.structs.replace(item, body=encode(body), tokens=tokens)
+
+
+def _text_tokens(part: object) -> int:
+    """Return the tokens of the text that stands for a file; an image has its flat count already."""
+    text = cast("dict[str, object]", part).get("text") if _is_object(part) else None
+    return estimate_tokens(text) if isinstance(text, str) else 0
 
 
 async def _inline_part(part: object, attachments: Attachments) -> object:
