@@ -119,6 +119,7 @@ async def compose(settings: Settings, environ: Mapping[str, str]) -> AsyncGenera
 
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_data(settings))
+        await store.recovery.settle_expired()
         catalog = await _open_models(settings, environ, stack)
         embedder = await _open_embedder(settings, environ, stack)
         make, ingest = await _open_retrieval(settings, store, embedder, stack)
@@ -167,9 +168,11 @@ async def _keep_running(name: str, work: Callable[[], Coroutine[None, None, None
 
 
 async def _keep_house(store: SqliteStore) -> None:
-    """End what dead processes left, at once and from then on; remove what nothing reaches any more."""
+    """End what dead processes left; remove what nothing reaches any more."""
     since_sweep = 0.0
     while True:
+        await asyncio.sleep(RECOVERY_SECONDS)
+        since_sweep += RECOVERY_SECONDS
         try:
             await store.recovery.settle_expired()
             if since_sweep >= SWEEP_SECONDS:
@@ -177,8 +180,6 @@ async def _keep_house(store: SqliteStore) -> None:
                 await store.sweep()
         except Exception:
             log.exception("housekeeping failed")
-        await asyncio.sleep(RECOVERY_SECONDS)
-        since_sweep += RECOVERY_SECONDS
 
 
 def model_settings(settings: Settings) -> ModelSettings:

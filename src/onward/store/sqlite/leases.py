@@ -1,5 +1,6 @@
 """Rows of leases: who may write to a run, by the store's clock, and what becomes of runs whose owner died."""
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from onward.core.turns import RunError
@@ -36,6 +37,8 @@ _SETTLE = """
 UPDATE runs SET status = ?4, completed_at = unixepoch('subsec'), error = ?5, open_calls = NULL
 WHERE project = ?1 AND log = ?2 AND key = ?3
 """
+_OWNERS = "SELECT DISTINCT owner FROM leases WHERE owner IS NOT NULL"
+_EXPIRE = "UPDATE leases SET until = unixepoch('subsec') WHERE owner = ?"
 _LOST = """
 SELECT project, log, run FROM leases
 WHERE until <= unixepoch('subsec') OR (until IS NULL AND expires_at <= unixepoch('subsec')) LIMIT ?
@@ -103,6 +106,16 @@ def settle_if_lost(cursor: Cursor, project: int, log: int, run: int) -> bool:
         return False
     settle(cursor, project, log, run, state=state)
     return True
+
+
+def lease_owners(cursor: Cursor) -> list[str]:
+    """Return who holds leases, across projects."""
+    return [row[0] for row in cursor.execute(_OWNERS).fetchall()]
+
+
+def expire_leases(cursor: Cursor, owners: Iterable[str]) -> None:
+    """End the leases of owners that are known to be dead."""
+    cursor.executemany(_EXPIRE, [(owner,) for owner in owners])
 
 
 def lost_runs(cursor: Cursor, limit: int) -> list[tuple[int, int, int]]:

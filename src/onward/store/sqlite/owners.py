@@ -23,7 +23,7 @@ class Owners:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         handle = (self._folder / owner).open("a")
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_SH)  # shared: whoever goes by the same name counts as well
         self._held[owner] = handle
 
     def dead(self, owners: Iterable[str]) -> list[str]:

@@ -21,6 +21,7 @@ from onward.store.sqlite.garbage import CONFIGS, LOG, add_garbage, add_garbage_i
 from onward.store.sqlite.items import newest_published
 from onward.store.sqlite.leases import liveness, release, renew_lease, settle_if_lost
 from onward.store.sqlite.logs import is_visible, read_lineage, read_newest
+from onward.store.sqlite.owners import Owners
 from onward.store.sqlite.paging import Span, read_page, spans_of
 from onward.store.sqlite.run_rows import OUTPUT, RUN, find_row, run_of, side_items
 
@@ -43,9 +44,10 @@ _DROP_ROW = "DELETE FROM runs WHERE project = ? AND log = ? AND key = ?"
 class SqliteRuns:
     """Runs of one project."""
 
-    def __init__(self, state: Database, events: Database, project: int) -> None:
+    def __init__(self, state: Database, events: Database, project: int, owners: Owners) -> None:
         self._state = state
         self._events = events
+        self._owners = owners
         self._project = project
 
     async def base(self, parent: Parent | None, *, input_hashes: Sequence[bytes] = ()) -> Base:
@@ -97,6 +99,7 @@ class SqliteRuns:
         if new.base.log is None and len(new.base.lineage) > MAX_SEGMENTS:
             lineage = await flatten(self._state, self._project, new.base)
             new = msgspec.structs.replace(new, base=msgspec.structs.replace(new.base, lineage=lineage))
+        self._owners.show(new.owner)
         return await self._state.write(lambda cursor: turns.begin(cursor, self._state.keys, self._project, new))
 
     async def renew(self, lease: Lease, *, seconds: float) -> None:
@@ -122,6 +125,7 @@ class SqliteRuns:
         Raises RequestError, NotFoundError.
         """
         keys, project = self._state.keys, self._project
+        self._owners.show(owner)
         lease = await self._state.write(
             lambda cursor: turns.resume(cursor, keys, project, suffix, outputs, owner=owner, seconds=lease_seconds)
         )

@@ -11,6 +11,7 @@ from onward.store.sqlite.conversations import SqliteConversations
 from onward.store.sqlite.cursor import Cursor, first, scalar
 from onward.store.sqlite.database import Database, Durability
 from onward.store.sqlite.keys import SqliteKeys
+from onward.store.sqlite.owners import Owners
 from onward.store.sqlite.recovery import SqliteRecovery
 from onward.store.sqlite.runs import SqliteRuns
 from onward.store.sqlite.sweep import sweep
@@ -26,7 +27,7 @@ class ProjectStore:
 
     def __init__(self, store: "SqliteStore", project: int) -> None:
         self.project = project
-        self.runs = SqliteRuns(store.state, store.events, project)
+        self.runs = SqliteRuns(store.state, store.events, project, store.owners)
         self.conversations = SqliteConversations(store.state, project)
 
 
@@ -39,7 +40,8 @@ class SqliteStore:
         self.node = node
         self.default_project = default_project
         self.keys = SqliteKeys(state)
-        self.recovery = SqliteRecovery(state)
+        self.owners = Owners(state.path.parent / "nodes")
+        self.recovery = SqliteRecovery(state, self.owners)
         self._projects: dict[int, ProjectStore] = {}
 
     @classmethod
@@ -74,6 +76,7 @@ class SqliteStore:
         """Close all files once their writes have ended."""
         await self.events.close()
         await self.state.close()
+        self.owners.leave()
 
 
 @contextlib.asynccontextmanager
