@@ -3,6 +3,7 @@
 Written as plain ASGI because it runs for every request and every stream chunk.
 """
 
+import asyncio
 import logging
 import time
 from typing import Final
@@ -12,13 +13,55 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onward.api.errors import error_body, error_headers
 from onward.api.services import Project, Services
-from onward.core.errors import AuthenticationError, InternalError, NotFoundError, OnwardError, RequestError
+from onward.core.errors import (
+    AuthenticationError,
+    InternalError,
+    NotFoundError,
+    OnwardError,
+    RequestError,
+    UpstreamUnavailable,
+)
 from onward.core.ids import new_suffix
 
 log = logging.getLogger("onward.http")
 
 CREDENTIALS: Final = frozenset({b"authorization", b"api-key", b"host", b"origin"})
 OPEN_PATHS: Final = frozenset({"/health", "/", "/openapi.json"})
+
+
+class _Reply:
+    """A `send` that adds the headers of every answer and knows whether the answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self.request_id = b"req_" + new_suffix().encode()
+        self.begun = False
+        self._send = send
+        self._started = time.perf_counter()
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            elapsed = int((time.perf_counter() - self._started) * 1000)
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"x-request-id", self.request_id),
+                (b"openai-processing-ms", str(elapsed).encode()),
+                (b"openai-version", b"2020-10-01"),
+            ]
+        await self._send(message)
+
+    async def fail(self, error: OnwardError) -> None:
+        """Answer with an error. Called while one is handled: raises that again where the answer has begun."""
+        if self.begun:
+            raise
+        body = error_body(error)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            *error_headers(error),
+        ]
+        await self({"type": "http.response.start", "status": error.http_status, "headers": headers})
+        await self({"type": "http.response.body", "body": body})
 
 
 class Envelope:
@@ -33,40 +76,27 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
-        request_id = b"req_" + new_suffix().encode()
-        begun = False
-
-        async def send_with_headers(message: Message) -> None:
-            nonlocal begun
-            if message["type"] == "http.response.start":
-                begun = True
-                elapsed = int((time.perf_counter() - started) * 1000)
-                message["headers"] = [
-                    *message.get("headers", ()),
-                    (b"x-request-id", request_id),
-                    (b"openai-processing-ms", str(elapsed).encode()),
-                    (b"openai-version", b"2020-10-01"),
-                ]
-            await send(message)
-
+        reply = _Reply(send)
         try:
-            scope["app"] = self
-            scope["onward.services"] = self._services
-            if scope["path"] not in OPEN_PATHS:
-                scope["onward.project"] = await self._authenticate(scope)
-            await self._app(scope, receive, send_with_headers)
+            await self._serve(scope, receive, reply)
         except OnwardError as error:
-            if begun:
-                raise
-            await _send_error(error, send_with_headers)
+            await reply.fail(error)
         except HTTPException as error:
-            await _send_error(_routing_error(scope, error.status_code), send_with_headers)
+            await reply.fail(_routing_error(scope, error.status_code))
+        except asyncio.CancelledError:
+            # Only a server that shuts down gets here. What it ran has been ended; the client may try again.
+            if not reply.begun:
+                await reply.fail(UpstreamUnavailable("The server is shutting down.", retry_after=1))
         except Exception:
-            log.exception("unhandled error on %s %s (%s)", scope["method"], scope["path"], request_id.decode())
-            if begun:
-                raise
-            await _send_error(InternalError(), send_with_headers)
+            log.exception("unhandled error on %s %s (%s)", scope["method"], scope["path"], reply.request_id.decode())
+            await reply.fail(InternalError())
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        scope["onward.services"] = self._services
+        if scope["path"] not in OPEN_PATHS:
+            scope["onward.project"] = await self._authenticate(scope)
+        await self._app(scope, receive, send)
 
     async def _authenticate(self, scope: Scope) -> Project:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in CREDENTIALS}
@@ -80,17 +110,6 @@ def _routing_error(scope: Scope, status: int) -> OnwardError:
     if status == 405:
         return RequestError(f"Not allowed to {method} on {path}.", code="method_not_supported", http_status=405)
     return NotFoundError(f"Invalid URL ({method} {path})")
-
-
-async def _send_error(error: OnwardError, send: Send) -> None:
-    body = error_body(error)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        *error_headers(error),
-    ]
-    await send({"type": "http.response.start", "status": error.http_status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _bearer(value: str) -> str:

@@ -77,7 +77,7 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     parent: Parent | None = None
     input: tuple[Item, ...] = ()
     named_ids: frozenset[str] = frozenset()
-    """Ids in `input` that the client gave; the others are fresh."""
+    """Ids in `input` that the client gave or referred to; the others are fresh."""
     instructions: str | None = None
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()

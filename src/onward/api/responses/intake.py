@@ -57,7 +57,7 @@ async def read_turn(body: CreateResponse, runs: Runs, *, default_model: str) -> 
         model=model,
         parent=parent,
         input=await _resolve(supplied.items, runs),
-        named_ids=supplied.named,
+        named_ids=supplied.named | {item for item in supplied.items if isinstance(item, str)},
         instructions=body.instructions,
         tools=tools.tools,
         tool_choice=choice,
