@@ -50,7 +50,7 @@ def test_easy_typed_and_output_messages_mean_the_same(client: OpenAI, upstream: 
 @pytest.mark.ledger("input:content_of_the_wrong_role")
 def test_input_content_in_an_assistant_message_is_refused(client: OpenAI) -> None:
     items: Any = [{"role": "assistant", "content": [{"type": "input_text", "text": "x"}]}]
-    with pytest.raises(openai.BadRequestError, match="Supported values are: 'output_text', and 'refusal'"):
+    with pytest.raises(openai.BadRequestError, match="Supported values are: 'output_text' and 'refusal'"):
         client.responses.create(model="gpt-5", input=items)
 
 

@@ -1,5 +1,7 @@
 """OpenAI's error body and the texts that clients match on, for every endpoint that is not a stream."""
 
+from math import ceil
+
 import msgspec
 
 from onward.core.errors import OnwardError, RequestError
@@ -26,7 +28,7 @@ def error_headers(error: OnwardError) -> list[tuple[bytes, bytes]]:
     """Return the headers that steer the SDKs' retries."""
     headers: list[tuple[bytes, bytes]] = []
     if error.retry_after is not None:
-        headers.append((b"retry-after", str(max(0, round(error.retry_after))).encode()))
+        headers.append((b"retry-after", str(max(0, ceil(error.retry_after))).encode()))
         headers.append((b"retry-after-ms", str(max(0, round(error.retry_after * 1000))).encode()))
     if error.http_status in (408, 409):
         headers.append((b"x-should-retry", b"false"))
@@ -43,8 +45,8 @@ def invalid_value(name: str, value: object, supported: tuple[str, ...] = ()) -> 
     shown = str(value)[:200]
     if not supported:
         return RequestError(f"Invalid value for '{name}': '{shown}'.", param=name, code="invalid_value")
-    listed = ", ".join(f"'{one}'" for one in supported[:-1])
-    listed = f"{listed}, and '{supported[-1]}'" if listed else f"'{supported[-1]}'"
+    *others, last = (f"'{one}'" for one in supported)
+    listed = f"{', '.join(others)}{', and ' if len(others) > 1 else ' and '}{last}" if others else last
     return RequestError(f"Invalid value: '{shown}'. Supported values are: {listed}.", param=name, code="invalid_value")
 
 

@@ -3,6 +3,7 @@
 Normalising is cached by the bytes sent, because clients repeat one tool list with every turn.
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, cast
@@ -30,6 +31,7 @@ HOSTED_CHOICES: Final = (
     "apply_patch",
 )
 MAX_TOOLS: Final = 1024
+_FUNCTION_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 _decode_list = msgspec.json.Decoder(list[Fields]).decode
 _decode_any = msgspec.json.Decoder(str | Fields).decode
@@ -72,7 +74,7 @@ def _function(fields: Fields, path: str) -> tuple[Tool, Fields]:
     name = fields.get("name")
     if name is None:
         raise missing_parameter(f"{path}.name")
-    if not isinstance(name, str) or not 1 <= len(name) <= 128 or not name.replace("_", "a").replace("-", "a").isalnum():
+    if not isinstance(name, str) or _FUNCTION_NAME.fullmatch(name) is None:
         raise RequestError(
             f"Invalid '{path}.name': string does not match pattern. Expected a string that matches the pattern "
             "'^[a-zA-Z0-9_-]+$'.",
