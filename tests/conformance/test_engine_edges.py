@@ -45,7 +45,7 @@ def graceful(edgy: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 class Hanging:
-    """Clients whose turns hang: a stream on a conversation, one that asked to go on, and a call that does not stream."""
+    """Clients whose turns hang: a stream on a conversation, one that asked to go on, and a call without a stream."""
 
     def __init__(self, client: OpenAI) -> None:
         self.client = client
