@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from onward import __version__
 from onward.api.resources import embeddings, file_batches, files, search, vector_store_files, vector_stores
-from onward.api.responses import conversations, wire
+from onward.api.responses import conversations, intake, wire
 from onward.api.responses import routes as responses
 
 Schema = dict[str, Any]
@@ -38,14 +38,44 @@ _UPLOAD: Final[Schema] = {
     },
 }
 
-_PAGE: Final = (
-    ("limit", {"type": "integer", "minimum": 1, "maximum": 100}),
-    ("order", {"type": "string", "enum": ["asc", "desc"]}),
-    ("after", {"type": "string"}),
-    ("before", {"type": "string"}),
-)
-_INCLUDE: Final = ("include[]", {"type": "array", "items": {"type": "string"}})
-_LISTS: Final = re.compile(r"/(input_items|items|files|vector_stores)$")
+_STRING: Final[Schema] = {"type": "string"}
+
+
+def _page(limit: int = 100) -> dict[str, Schema]:
+    """Return the parameters of a list whose pages have at most `limit` elements."""
+    return {
+        "limit": {"type": "integer", "minimum": 1, "maximum": limit},
+        "order": {"type": "string", "enum": ["asc", "desc"]},
+        "after": _STRING,
+        "before": _STRING,
+    }
+
+
+_INCLUDE: Final[dict[str, Schema]] = {
+    "include[]": {"type": "array", "items": {"type": "string", "enum": list(intake.INCLUDABLE)}}
+}
+_STATUS: Final[dict[str, Schema]] = {"filter": {"type": "string", "enum": list(vector_store_files.STATUSES)}}
+
+QUERIES: Final[Mapping[Callable[..., object], Mapping[str, Schema]]] = {
+    responses.retrieve: _INCLUDE,
+    responses.input_items: {**_page(), **_INCLUDE},
+    conversations.list_items: {**_page(), **_INCLUDE},
+    conversations.create_items: _INCLUDE,
+    conversations.retrieve_item: _INCLUDE,
+    file_batches.list_files: {**_page(), **_STATUS},
+    files.list_files: {**_page(files.MAX_PAGE), "purpose": _STRING},
+    vector_store_files.list_files: {**_page(), **_STATUS},
+    vector_stores.list_stores: _page(),
+}
+"""Handler → its query parameters."""
+
+_JSON: Final = ("application/json",)
+CONTENT: Final[Mapping[Callable[..., object], Sequence[str]]] = {
+    responses.create: ("application/json", "text/event-stream"),
+    files.content: ("application/octet-stream",),
+}
+"""Handler → the media types of its answer, where that is not JSON alone."""
+
 _PARAMETER: Final = re.compile(r"\{(\w+)(?::path)?\}")
 
 _ERROR: Final[Schema] = {
@@ -105,16 +135,18 @@ def _operation(route: Route, method: str, by_type: Mapping[type[msgspec.Struct],
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PARAMETER.findall(route.path)
     ]
-    if method == "GET" and _LISTS.search(route.path):
-        parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in _PAGE]
-    if method == "GET" and ("responses" in route.path or "items" in route.path):
-        parameters.append({"name": _INCLUDE[0], "in": "query", "schema": _INCLUDE[1]})
+    parameters += [
+        {"name": name, "in": "query", "schema": schema} for name, schema in QUERIES.get(endpoint, {}).items()
+    ]
     operation: Schema = {
         "operationId": f"{method.lower()}{re.sub(r'[^a-zA-Z0-9]+', '_', route.path)}",
         "summary": ((endpoint.__doc__ or route.name).strip().splitlines() or [""])[0],
         "parameters": parameters,
         "responses": {
-            "200": {"description": "Success", "content": {"application/json": {"schema": {}}}},
+            "200": {
+                "description": "Success",
+                "content": {kind: {"schema": {}} for kind in CONTENT.get(endpoint, _JSON)},
+            },
             "4XX": {
                 "description": "The request is at fault",
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
