@@ -73,16 +73,3 @@ def hosted_call(item_id: str, item_type: str, *, body: bytes, status: str, token
     head = b'{"id":%b,"type":%b,"status":%b' % (encode(item_id), encode(item_type), encode(status))
     rest = body.strip()[1:-1]
     return Item(item_id, item_type, head + (b"," + rest if rest else b"") + b"}", None, None, tokens)
-
-
-def user_message(item_id: str, text: str) -> Item:
-    """Return a user message of one text part."""
-    body = b'{"id":%b,"type":"message","status":"completed","role":"user","content":[{"type":"input_text","text":%b}]}'
-    return Item(
-        item_id,
-        "message",
-        body % (encode(item_id), encode(text)),
-        "user",
-        None,
-        estimate_tokens(text) + MESSAGE_OVERHEAD,
-    )

@@ -7,7 +7,6 @@
     │   ├── PermissionError_        403
     │   ├── ConflictError           409  (never for locks: SDKs retry a 409)
     │   ├── PayloadTooLargeError    413
-    │   ├── UnsupportedMediaError   415
     │   ├── PreviousResponseNotFound
     │   └── ConversationLocked
     ├── RateLimitError              429  keeps the upstream's Retry-After
@@ -83,12 +82,6 @@ class PayloadTooLargeError(RequestError):
     """The request body is too large."""
 
     status = 413
-
-
-class UnsupportedMediaError(RequestError):
-    """The content type of this request is not supported."""
-
-    status = 415
 
 
 class PreviousResponseNotFound(RequestError):

@@ -10,8 +10,6 @@ from typing import Final, Literal
 from msgspec import Raw, Struct
 from msgspec.json import Decoder, Encoder
 
-ItemStatus = Literal["in_progress", "completed", "incomplete", "failed", "searching", "interpreting"]
-
 CALL_TYPES: Final = frozenset(
     {"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"}
 )

@@ -1,14 +1,13 @@
 """Chooses what a model call reads: the rendered history, what is new, and the passages that were found for it."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
+import msgspec
 from msgspec import Struct
 
-from onward.core import compose
 from onward.core.errors import RequestError
-from onward.core.ids import new_id
-from onward.core.items import Item, item_text
+from onward.core.items import Item, encode, item_text
 from onward.core.tokens import estimate_tokens
 from onward.core.turns import TurnRequest
 from onward.engine.context import ContextCache, ContextKey
@@ -23,6 +22,8 @@ DEFAULT_RESERVE: Final = 1024
 
 BLOCKS: Final = 4
 """History is dropped in blocks of the window divided by this, so that the prefix stays the same for many turns."""
+
+_fields = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class Assembly(Struct, frozen=True):
@@ -104,6 +105,10 @@ async def recent_questions(project: TurnProject, base: Base, supplied: Sequence[
 
 
 def with_passages(fresh: Sequence[Item], passages: str) -> Sequence[Item]:
-    """Return the items with the passages put before the last question, for one call only."""
-    question = item_text(fresh[-1])
-    return [*fresh[:-1], compose.user_message(new_id("msg_"), f"{passages}\n\n{question}")]
+    """Return the items with the passages put before the last question, for one turn only; its images stay."""
+    question = fresh[-1]
+    fields = _fields(question.body)
+    content = fields.get("content")
+    parts = cast("list[object]", content) if isinstance(content, list) else [{"type": "input_text", "text": content}]
+    body = fields | {"content": [{"type": "input_text", "text": f"{passages}\n"}, *parts]}
+    return [*fresh[:-1], msgspec.structs.replace(question, body=encode(body))]

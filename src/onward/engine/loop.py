@@ -221,7 +221,7 @@ class Turn:
     async def _search_first(self, fresh: Sequence[Item]) -> Sequence[Item]:
         tool = self._dispatch.search_tool
         assert isinstance(tool, FileSearchTool)
-        questions = await recent_questions(self._project, self._base, self._assembly.fresh)
+        questions = await self._questions()
         call = ToolCall(new_id("call_"), "file_search", "{}")
         hosted, opened = self._output.open_hosted("file_search_call", call)
         await self._announce()
@@ -239,8 +239,12 @@ class Turn:
         await self._settle_tool(hosted, outcome)
         return with_passages(fresh, outcome.answer) if outcome.passages else fresh
 
+    async def _questions(self) -> list[str]:
+        """Return the last questions as they were asked: without the text of files that came with them."""
+        return await recent_questions(self._project, self._base, self._request.input[self._base.matched :])
+
     async def _extract(self, fresh: Sequence[Item]) -> Ended:
-        questions = await recent_questions(self._project, self._base, self._assembly.fresh)
+        questions = await self._questions()
         answer = self._project.toolset.extract(questions, self._passages)
         for sentence in answer.splitlines(keepends=True):
             await self._emit(self._output.take((TextDelta(sentence),)))

@@ -3,13 +3,15 @@
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
-from turning import asking, house
+from turning import asking, house, said
 
 from onward.core.errors import RequestError
+from onward.core.items import Item, encode, item_text
 from onward.core.lineage import Segment
 from onward.core.turns import AfterResponse, Sampling
-from onward.engine.assembly import dropped_tokens
+from onward.engine.assembly import dropped_tokens, with_passages
 from onward.engine.context import ContextCache, ContextKey
 from onward.ports.model import Capabilities
 from onward.testing.model import ScriptedModel
@@ -100,3 +102,14 @@ def test_an_entry_moves_on_with_its_chain() -> None:
     cache.put(key(1), (b"a",))
     cache.put(key(2), (b"a", b"b"), grown_from=key(1))
     assert cache.get(key(1)) is None and cache.get(key(2)) == (b"a", b"b")
+
+
+def test_passages_come_before_the_question_and_nothing_of_it_is_lost() -> None:
+    picture = {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "auto"}
+    parts = [{"type": "input_text", "text": "What is this?"}, picture]
+    body = {"id": "msg_1", "type": "message", "role": "user", "content": parts}
+    asked = Item("msg_1", "message", encode(body), "user")
+    before, question = with_passages([said("hello"), asked], "[1] A cat.")
+    assert item_text(before) == "hello"
+    assert item_text(question) == "[1] A cat.\n\nWhat is this?"
+    assert picture in msgspec.json.decode(question.body)["content"]

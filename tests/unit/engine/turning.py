@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from onward.core import compose
+from onward.api.responses.input_items import easy_message
 from onward.core.clock import now
 from onward.core.events import Event
-from onward.core.ids import new_item_id, new_suffix
+from onward.core.ids import new_suffix
 from onward.core.items import Citation, Item, encode
 from onward.core.tools import FileSearchTool, FunctionTool, Tool, ToolCall
 from onward.core.turns import TurnRequest, TurnResult
@@ -157,4 +157,4 @@ def asking(text: str, **fields: Any) -> TurnRequest:
 
 def said(text: str) -> Item:
     """Return a user message in its stored form."""
-    return compose.user_message(new_item_id("message"), text)
+    return easy_message("user", text)
