@@ -7,13 +7,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from turning import SEARCH, asking, house
+from turning import PASSAGE, SEARCH, OneModel, asking, house
 
 from onward.core.errors import OnwardError
 from onward.core.events import Event, ItemClosed, ItemOpened, TurnFailed, TurnIncomplete, TurnStarted
+from onward.core.items import item_text
 from onward.core.tools import FunctionTool, ToolChoice
-from onward.core.turns import AfterResponse, OnConversation, Sampling
+from onward.core.turns import AfterResponse, OnConversation, Sampling, TextFormat
 from onward.engine import loop
+from onward.engine.engine import Engine
+from onward.models.extractive import ExtractiveModel
 from onward.ports.model import Capabilities
 from onward.testing.model import ScriptedModel
 from onward.testing.script import Call, Fault, Reply, Rule, Script, TokenCount
@@ -93,7 +96,7 @@ async def test_an_answer_cut_short_closes_every_item_and_leaves_no_call_open(tmp
         parent = AfterResponse(f"resp_{one.suffix}")
         await one.turn(asking("go on", parent=parent))
         assert one.prompts()[-1] == [("user", "both"), ("user", "go on")]
-        one.engine = type(one.engine)(models=one.engine._models, node="other")
+        one.engine = Engine(models=OneModel(one.model), node="other")
         await one.turn(asking("go on", parent=parent))
         assert one.prompts()[-1] == [("user", "both"), ("user", "go on")]
 
@@ -190,3 +193,26 @@ async def test_a_turn_cancelled_at_any_moment_frees_its_conversation(tmp_path: P
         told = [text for role, text in one.prompts()[-1] if role == "user"]
         completed = run is not None and run.status == "completed"
         assert told == (["first", "second"] if completed else ["second"])
+
+
+async def test_without_a_model_the_passages_answer_and_json_is_refused_before_any_search(tmp_path: Path) -> None:
+    model = ExtractiveModel()
+    async with house(tmp_path) as one:
+        one.engine = Engine(models=OneModel(model), node="n")
+        result = await one.turn(asking("refunds?", tools=(SEARCH,)))
+        assert [item.type for item in result.output] == ["file_search_call", "message"]
+        assert item_text(result.output[1]) == PASSAGE.text and closed_as_opened(one.events)
+        again = await one.turn(asking("and then?", tools=(SEARCH,), parent=AfterResponse(f"resp_{one.suffix}")))
+        assert item_text(again.output[1]) == PASSAGE.text
+        one.events.clear()
+        with pytest.raises(OnwardError, match="JSON need a language model"):
+            await one.turn(asking("refunds?", tools=(SEARCH,), format=TextFormat("json_object")))
+        assert not one.events
+
+
+async def test_a_turn_that_is_not_stored_runs_its_tools_and_leaves_nothing(tmp_path: Path) -> None:
+    async with house(tmp_path, Reply(tool_calls=(LOOK,)), Reply(text="Ten days.")) as one:
+        result = await one.turn(asking("refunds?", tools=(SEARCH,), store=False))
+        assert [item.type for item in result.output] == ["file_search_call", "message"]
+        assert await one.project.runs.get(one.suffix) is None
+        assert await one.project.runs.item(result.output[1].id) is None
