@@ -6,7 +6,8 @@ from typing import Final
 
 from onward.core.tokens import estimate_tokens
 
-_BOUNDARY: Final = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
+_BOUNDARY: Final = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n\s*\n|\n(?=\s*(?:[-*#|>•]|\d+[.)]))")
+"""A line that is merely wrapped is not the end of a sentence."""
 _WORD: Final = re.compile(r"\w+")
 STEM: Final = 5
 """Letters that two forms of one word share."""

@@ -24,6 +24,8 @@ TOKEN_BUDGET: Final = 16_000
 """Tokens of passages that one call may put before a model."""
 MAX_QUERIES: Final = 5
 MAX_QUERY: Final = 2_000
+NEAR_BEST: Final = 0.2
+"""Share of the best score below which a passage is left out where room is scarce."""
 
 DECLARATION: Final = FunctionTool(
     name=NAME,
@@ -105,12 +107,19 @@ async def search(
         )
     except OnwardError as error:
         return failed(shown, f"The search failed: {error.message}")
-    return outcome(shown, within_budget(hits), queries=queries, tokens=tokens)
+    kept = within_budget(hits) if tokens is None else near_best(hits)
+    return outcome(shown, kept, queries=queries, tokens=tokens)
 
 
 def failed(queries: Sequence[str], reason: str) -> Outcome:
     """Return the outcome of a call that found nothing because of a fault; the model is told why."""
     return Outcome(encode({"queries": list(queries), "results": []}), reason, status="failed")
+
+
+def near_best(hits: Sequence[Hit]) -> list[Hit]:
+    """Return the hits whose score is not far below the best: a model with room for little must not read the rest."""
+    best = max((hit.score for hit in hits), default=0.0)
+    return [hit for hit in hits if hit.score >= best * NEAR_BEST]
 
 
 def within_budget(hits: Sequence[Hit]) -> list[Hit]:
