@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, assert_never
 
 from onward.core import compose
+from onward.core.errors import UpstreamError
 from onward.core.events import Annotation, Channel, Delta, Event, ItemClosed, ItemOpened
 from onward.core.ids import new_id, new_item_id
 from onward.core.items import Citation, Item
@@ -73,6 +74,7 @@ class Output:
         self._open: OpenItem | None = None
         self._unsettled: dict[int, HostedCall] = {}
         self._call_index: int | None = None
+        self._ignoring = False
         self._first_item = 0
         self._generated = 0
 
@@ -84,6 +86,7 @@ class Output:
         self.finish_reason = None
         self.call_usage = None
         self._call_index = None
+        self._ignoring = False
         self._generated = 0
 
     @property
@@ -159,6 +162,8 @@ class Output:
         if not text:
             return
         item = self._open
+        if item is not None and item.call is not None and text.isspace():
+            return  # some servers send empty lines between the fragments of a call
         if item is None or item.type != "message" or (item.refusal and channel == "text"):
             self._close(events)
             item = self._new("message")
@@ -194,14 +199,15 @@ class Output:
     def _call(self, delta: CallDelta, events: list[Event]) -> None:
         if delta.index > 0 and not self._parallel:
             return
-        if delta.index != self._call_index:
+        if delta.name is not None and delta.index != self._call_index:
             self._close(events)
             self._call_index = delta.index
-            if not self._begin_call_item(delta, events):
-                return
-        item = self._open
-        if item is None or item.call is None or not delta.arguments:
+            self._ignoring = not self._begin_call_item(delta, events)
+        if not delta.arguments or (self._ignoring and delta.index == self._call_index):
             return
+        item = self._open
+        if item is None or item.call is None or delta.index != self._call_index:
+            raise UpstreamError("The model's server mixed the arguments of several calls.", code="upstream_malformed")
         self._generated += len(delta.arguments)
         item.chunks.append(delta.arguments)
         if item.type == "function_call":

@@ -3,6 +3,7 @@
 import pytest
 from turning import SEARCH, HeldToolset, NoCiter
 
+from onward.core.errors import UpstreamError
 from onward.core.events import Delta, ItemClosed, ItemOpened
 from onward.core.tools import FunctionTool, Tool, ToolChoice
 from onward.core.turns import TurnRequest
@@ -78,3 +79,35 @@ def test_calls_that_have_not_run_end_before_what_was_cut() -> None:
     assert [event.index for event in closed] == [0, 1]
     assert all(b'"status":"incomplete"' in event.item.body for event in closed)
     assert fold.closed == tuple(event.item for event in closed) and not fold.client_calls
+
+
+def arguments(fold: Output) -> list[str]:
+    return [call.arguments for call in fold.client_calls]
+
+
+def test_empty_lines_between_the_fragments_of_a_call_are_no_message() -> None:
+    fold = output()
+    fold.begin_call()
+    fold.take((CallDelta(0, '{"a":', "call_1", "f"), TextDelta("\n\n"), CallDelta(0, "1}")))
+    fold.end_call()
+    assert arguments(fold) == ['{"a":1}'] and len(fold.closed) == 1
+
+
+@pytest.mark.parametrize("between", [TextDelta("so"), CallDelta(1, "{}", "call_2", "g")])
+def test_arguments_that_come_after_their_call_was_closed_are_a_fault(between: TextDelta | CallDelta) -> None:
+    fold = output()
+    fold.begin_call()
+    fold.take((CallDelta(0, '{"a":', "call_1", "f"), between))
+    with pytest.raises(UpstreamError, match="mixed the arguments"):
+        fold.take((CallDelta(0, "1}"),))
+
+
+def test_all_fragments_of_an_ignored_call_are_ignored() -> None:
+    fold = Output(hosted=lambda name: "file_search_call", parallel_tool_calls=True, allowance=0)
+    fold.begin_call()
+    assert fold.take((CallDelta(0, "", "call_1", "file_search"), CallDelta(0, "{}"), CallDelta(0, " "))) == []
+    serial = Output(hosted=lambda name: None, parallel_tool_calls=False)
+    serial.begin_call()
+    serial.take((CallDelta(0, "{", "call_1", "f"), CallDelta(1, "{}", "call_2", "f"), CallDelta(0, "}")))
+    serial.end_call()
+    assert arguments(serial) == ["{}"]
