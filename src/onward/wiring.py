@@ -365,9 +365,27 @@ class Application:
 
 def create_worker() -> Application:
     """Return the application of one of several workers; its settings come from the environment that `serve` made."""
+    _end_with_supervisor()
     settings = load(environ=os.environ).settings
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     return Application(settings, os.environ, announce=False)
+
+
+def _end_with_supervisor() -> None:
+    """End this worker when the process that started it is gone, also by a kill that it could not pass on."""
+    import multiprocessing
+    import signal
+    import threading
+
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return
+
+    def watch() -> None:
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="supervisor", daemon=True).start()
 
 
 def serve(settings: Settings, environ: Mapping[str, str]) -> None:

@@ -39,8 +39,9 @@ def command(data: str | None, config: Path | None) -> None:
     click.echo(f"  embedded model's runtime: {runtime}")
     from onward import wiring
 
-    keys = settings.api_key is not None or asyncio.run(wiring.has_keys(settings))
-    click.echo(f"  API keys: {'configured' if keys else 'none, so loopback only'}")
+    if not problems[0]:
+        keys = settings.api_key is not None or asyncio.run(wiring.has_keys(settings))
+        click.echo(f"  API keys: {'configured' if keys else 'none, so loopback only'}")
     if any(problems):
         raise SystemExit(1)
 

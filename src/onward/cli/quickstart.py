@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import signal
 import socket
 import sys
 import textwrap
@@ -51,8 +52,9 @@ def command(port: int | None, data: str | None, no_wait: bool, download: bool | 
             _run(connect(url, settings.api_key))
         if no_wait:
             return
-        click.secho(f"The server keeps running at {url}/v1. Press Ctrl-C to stop it.", bold=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the server as well
         try:
+            click.secho(f"The server keeps running at {url}/v1. Press Ctrl-C to stop it.", bold=True)
             server.wait()
         except KeyboardInterrupt:
             click.echo("\nStopped. Start it again with: onward serve" + (f" --data {data}" if data else ""))
