@@ -77,11 +77,16 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError(f"{url} did not answer")
 
 
+def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment without settings of the machine's own, and with `extra`."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("ONWARD_", "OPENAI_"))}
+    return clean | dict(extra)
+
+
 @contextmanager
 def running(arguments: list[str], environment: Mapping[str, str]) -> Generator[subprocess.Popen[bytes]]:
     """Run `python ARGUMENTS` for the length of a block."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("ONWARD_", "OPENAI_"))}
-    process = subprocess.Popen([PYTHON, *arguments], env=clean | dict(environment))
+    process = subprocess.Popen([PYTHON, *arguments], env=clean_environment(environment))
     try:
         yield process
     finally:
@@ -110,8 +115,8 @@ def serve(data: Path, environment: Mapping[str, str], *, port: int | None = None
 
 
 @contextmanager
-def scripted(rules: list[Any], **environment: str) -> Generator[tuple[OpenAI, Server]]:
-    """Run a server over an upstream that plays `rules`; yields the SDK and the upstream."""
+def upstream_of(rules: list[Any]) -> Generator[Server]:
+    """Run a scripted upstream that plays `rules`."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "script.json"
         script.write_text(json.dumps({"rules": rules}))
@@ -119,6 +124,14 @@ def scripted(rules: list[Any], **environment: str) -> Generator[tuple[OpenAI, Se
         arguments = ["-m", "onward.testing.upstream", "--port", str(port), "--script", str(script)]
         with running(arguments, {}) as process:
             wait_until_ready(f"http://127.0.0.1:{port}/requests", process)
-            upstream = Server(port, Path(folder), process)
-            with serve(Path(folder) / "data", {"OPENAI_BASE_URL": upstream.base_url} | environment) as server:
-                yield server.client(), upstream
+            yield Server(port, Path(folder), process)
+
+
+@contextmanager
+def scripted(rules: list[Any], **environment: str) -> Generator[tuple[OpenAI, Server]]:
+    """Run a server over an upstream that plays `rules`; yields the SDK and the upstream."""
+    with (
+        upstream_of(rules) as upstream,
+        serve(upstream.data / "data", {"OPENAI_BASE_URL": upstream.base_url} | environment) as server,
+    ):
+        yield server.client(), upstream
