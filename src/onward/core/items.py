@@ -101,6 +101,14 @@ class SearchResult(Struct, frozen=True):
     attributes: dict[str, str | float | bool] = {}
 
 
+class FileSearchCall(Struct, frozen=True, omit_defaults=True):
+    """The view of a `file_search_call` item."""
+
+    queries: tuple[str, ...] = ()
+    results: tuple[SearchResult, ...] | None = None
+    status: str | None = None
+
+
 class ReasoningText(Struct, frozen=True):
     """A part of a reasoning item."""
 
@@ -119,6 +127,7 @@ _encode = Encoder().encode
 read_message = Decoder(Message).decode
 read_function_call = Decoder(FunctionCall).decode
 read_function_call_output = Decoder(FunctionCallOutput).decode
+read_file_search_call = Decoder(FileSearchCall).decode
 read_reasoning = Decoder(Reasoning).decode
 
 
