@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 from openai import OpenAI
-from servers import PYTHON, Server, free_port, running, scripted, serve, wait_until_ready
-
-__all__ = ["PYTHON", "Server", "free_port", "running", "scripted", "serve", "wait_until_ready"]
+from servers import Server, free_port, running, serve, wait_until_ready
 
 
 @pytest.fixture(scope="session")

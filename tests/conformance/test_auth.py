@@ -6,8 +6,8 @@ from typing import Any
 
 import openai
 import pytest
-from conftest import PYTHON
 from openai import OpenAI
+from servers import PYTHON
 
 URL = "http://127.0.0.1"
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import openai
 import pytest
-from conftest import scripted
 from openai import OpenAI
+from servers import scripted
 
 
 def texts(client: OpenAI, conversation_id: str) -> list[str]:

@@ -4,8 +4,8 @@ import math
 
 import openai
 import pytest
-from conftest import Server
 from openai import OpenAI
+from servers import Server
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ from typing import Any
 
 import openai
 import pytest
-from conftest import Server, serve
 from openai import OpenAI
-from servers import upstream_of
+from servers import Server, serve, upstream_of
 
 RULES: list[Any] = [
     {"when": {"contains": "hang"}, "reply": {"text": ["half ", "an "], "fault": {"kind": "hang", "after": 2}}},

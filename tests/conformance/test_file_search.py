@@ -5,8 +5,8 @@ from typing import Any
 
 import openai
 import pytest
-from conftest import Server
 from openai import OpenAI
+from servers import Server
 
 POLICY = (
     "# Refund policy\n\nPartial refunds are given within thirty days for goods that were opened but not used.\n\n"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import openai
 import pytest
-from conftest import Server
 from openai import OpenAI
 from plain_http import BOUNDARY, Part, Plain
+from servers import Server
 
 MAX_FILE_BYTES = 512 * 1024 * 1024
 

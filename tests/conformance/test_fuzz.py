@@ -11,13 +11,13 @@ from urllib.parse import quote
 import hostile
 import pytest
 import schemathesis
-from conftest import Server, serve
 from hostile_bodies import templates
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from plain_http import Answer, Plain
 from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
+from servers import Server, serve
 
 FEW, MANY = 12, int(os.environ.get("ONWARD_FUZZ_EXAMPLES", "400"))
 """Examples for each operation in the fast tier, and in the slow one."""

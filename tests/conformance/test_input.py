@@ -5,8 +5,8 @@ from typing import Any
 
 import openai
 import pytest
-from conftest import Server
 from openai import OpenAI
+from servers import Server
 
 PIXEL = base64.b64encode(
     bytes.fromhex(

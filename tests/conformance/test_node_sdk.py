@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from conftest import Server
+from servers import Server
 
 PROGRAM = Path(__file__).parent / "node"
 CACHE = Path(__file__).parents[2] / ".sdk-venvs"

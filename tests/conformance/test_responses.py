@@ -4,9 +4,9 @@ from typing import Any
 
 import openai
 import pytest
-from conftest import Server
 from openai import OpenAI
 from openai.types.responses import Response
+from servers import Server
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_fields_that_this_server_does_not_know_are_ignored(client: OpenAI) -> No
         ("top_logprobs", 21, "integer_above_max_value"),
         ("temperature", "hot", "invalid_type"),
         ("truncation", "sometimes", "invalid_value"),
-        ("metadata", {str(number): "x" for number in range(17)}, "object_above_max_length"),
+        ("metadata", {str(number): "x" for number in range(17)}, "object_above_max_properties"),
         ("metadata", {"k": 5}, "invalid_type"),
         ("metadata", {"k" * 65: "v"}, "string_above_max_length"),
         ("include", ["nonsense"], "invalid_value"),

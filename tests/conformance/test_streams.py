@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from conftest import Server
 from openai import OpenAI
+from servers import Server
 
 TEXT_ORDER = [
     "response.created",

@@ -5,8 +5,8 @@ from typing import Any
 
 import openai
 import pytest
-from conftest import Server, scripted
 from openai import OpenAI
+from servers import Server, scripted
 
 RULES: list[Any] = [
     {

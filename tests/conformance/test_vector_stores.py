@@ -6,11 +6,11 @@ from typing import Any
 
 import openai
 import pytest
-from conftest import Server
 from openai import OpenAI
 from openai.types import VectorStore
 from openai.types.vector_stores import VectorStoreFileBatch
 from plain_http import Plain
+from servers import Server
 
 POLICY = (
     "# Refund policy\n\nPartial refunds are given within thirty days for goods that were opened but not used.\n\n"

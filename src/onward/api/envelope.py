@@ -26,6 +26,25 @@ from onward.core.ids import new_suffix
 log = logging.getLogger("onward.http")
 
 CREDENTIALS: Final = frozenset({b"authorization", b"api-key", b"host", b"origin"})
+NOT_YET: Final = (
+    "/v1/assistants",
+    "/v1/audio",
+    "/v1/batches",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/containers",
+    "/v1/images",
+    "/v1/moderations",
+    "/v1/prompts",
+    "/v1/responses/compact",
+    "/v1/responses/input_tokens",
+    "/v1/skills",
+    "/v1/threads",
+    "/v1/uploads",
+    "/v1/webhook",
+)
+"""Endpoints of OpenAI's that this server does not have: a clear answer, because a 404 alone reads like a wrong URL."""
+
 OPEN_PATHS: Final = frozenset({"/health", "/", "/openapi.json"})
 
 
@@ -107,6 +126,8 @@ class Envelope:
 
 def _routing_error(scope: Scope, status: int) -> OnwardError:
     method, path = scope["method"], scope["path"]
+    if path.startswith(NOT_YET):
+        return NotFoundError(f"'{path}' is not supported by this version of Onward.", code="unsupported_endpoint")
     if status == 405:
         return RequestError(f"Not allowed to {method} on {path}.", code="method_not_supported", http_status=405)
     return NotFoundError(f"Invalid URL ({method} {path})")

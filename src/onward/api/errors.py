@@ -68,10 +68,11 @@ def out_of_range(name: str, value: float, *, low: float | None = None, high: flo
 
 def too_long(name: str, length: int, *, maximum: int, kind: str = "string") -> RequestError:
     """Return the error for a string, array or object over its maximum."""
-    noun = {"string": "length", "array": "length", "object": "number of properties"}[kind]
+    noun = "number of properties" if kind == "object" else "length"
+    a_kind = f"a {kind}" if kind == "string" else f"an {kind}"
     return RequestError(
-        f"Invalid '{name}': {kind} too long. Expected a {kind} with maximum {noun} {maximum}, "
-        f"but got a {kind} with {noun} {length} instead.",
+        f"Invalid '{name}': {kind} too long. Expected {a_kind} with maximum {noun} {maximum}, "
+        f"but got {a_kind} with {noun} {length} instead.",
         param=name,
-        code=f"{kind}_above_max_length",
+        code="object_above_max_properties" if kind == "object" else f"{kind}_above_max_length",
     )

@@ -46,6 +46,9 @@ MAX_MODEL_CALLS: Final = 32
 ANNOUNCE_SECONDS: Final = 5.0
 """How long a stream's first event waits for the upstream's headers, so that an early fault is an HTTP error."""
 
+NOTHING_FOUND: Final = "Nothing in the files answers that."
+"""The extractive answer where no sentence fits."""
+
 RUN_ERROR_CODES: Final = ("server_error", "rate_limit_exceeded", "invalid_prompt", "vector_store_timeout")
 """Codes of faults that keep their name in `error.code` of a failed run."""
 
@@ -245,7 +248,7 @@ class Turn:
 
     async def _extract(self, fresh: Sequence[Item]) -> Ended:
         questions = await self._questions()
-        answer = self._project.toolset.extract(questions, self._passages)
+        answer = self._project.toolset.extract(questions, self._passages) or NOTHING_FOUND
         for sentence in answer.splitlines(keepends=True):
             await self._emit(self._output.take((TextDelta(sentence),)))
         await self._emit(self._output.end_call())

@@ -72,6 +72,8 @@ class Output:
         self.finish_reason: FinishReason | None = None
         self.call_usage: Usage | None = None
         self._open: OpenItem | None = None
+        self._call_ids: set[str] = set()
+        """Ids of this turn's calls: an upstream that repeats one would make the second call unanswerable."""
         self._unsettled: dict[int, HostedCall] = {}
         self._call_index: int | None = None
         self._ignoring = False
@@ -221,7 +223,9 @@ class Output:
                 return False
             self.allowance -= 1
         item = self._new(hosted or "function_call")
-        item.call = (delta.call_id or new_id("call_"), name)
+        call_id = delta.call_id if delta.call_id and delta.call_id not in self._call_ids else new_id("call_")
+        self._call_ids.add(call_id)
+        item.call = (call_id, name)
         if hosted is None:
             events.append(ItemOpened(item.index, item.id, item.type, name, item.call[0]))
         else:

@@ -99,6 +99,12 @@ async def create_items(request: Request) -> Response:
     """`POST /v1/conversations/{conversation_id}/items`: the items created, as a list."""
     include = check_include(query.array(request.query_params, "include"))
     body = await read_json(request, decode_create_items)
+    if not body.items:
+        raise RequestError(
+            "Invalid 'items': empty array. Expected an array with minimum length 1, but got an empty array instead.",
+            param="items",
+            code="empty_array",
+        )
     items = await _read_items(request, body.items)
     await project_of(request).conversations.append(request.path_params["conversation_id"], items)
     return json_reply(list_body(item_views(items, include), [item.id for item in items], has_more=False))

@@ -28,8 +28,6 @@ Fields = dict[str, object]
 ROLES: Final = ("assistant", "system", "developer", "user")
 INPUT_PARTS: Final = ("input_text", "input_image", "input_file")
 OUTPUT_PARTS: Final = ("output_text", "refusal")
-FOREIGN_PARTS: Final = ("text", "image_url", "file")
-"""Content types of other APIs: a mistake worth a clear error rather than silence."""
 
 CHECKED_PREFIXES: Final = ("message", "function_call", "reasoning", "file_search_call", "code_interpreter_call")
 MAX_CALL_ID: Final = 64
@@ -182,8 +180,8 @@ def _part(role: str, part: object, path: str) -> Fields:
     fields = cast("Fields", part)
     kind = _string(fields, "type", path)
     allowed, refused = (OUTPUT_PARTS, INPUT_PARTS) if role == "assistant" else (INPUT_PARTS, OUTPUT_PARTS)
-    if kind in refused or kind in FOREIGN_PARTS:
-        raise invalid_value(f"{path}.type" if kind in FOREIGN_PARTS else f"{path}", kind, allowed)
+    if kind not in allowed:
+        raise invalid_value(path if kind in refused else f"{path}.type", kind, allowed)
     if kind in ("input_text", "output_text"):
         _string(fields, "text", path, maximum=MAX_STRING)
     if kind == "output_text":

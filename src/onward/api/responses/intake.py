@@ -29,6 +29,7 @@ INCLUDABLE: Final = (
     "reasoning.encrypted_content",
     "message.output_text.logprobs",
 )
+TIERS: Final = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 NO_TOOLS: Final = Tools((), b"[]")
 
@@ -134,6 +135,8 @@ def _check_ranges(body: CreateResponse) -> None:
     effort = body.reasoning.effort if body.reasoning else None
     if effort is not None and effort not in EFFORTS:
         raise invalid_value("reasoning.effort", effort, EFFORTS)
+    if body.service_tier is not None and body.service_tier not in TIERS:
+        raise invalid_value("service_tier", body.service_tier, TIERS)
     verbosity = body.text.verbosity if body.text else None
     if verbosity is not None and verbosity not in ("low", "medium", "high"):
         raise invalid_value("text.verbosity", verbosity, ("low", "medium", "high"))
