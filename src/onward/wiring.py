@@ -9,9 +9,10 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -197,12 +198,27 @@ def model_settings(settings: Settings) -> ModelSettings:
     )
 
 
+def _without_ourselves(settings: Settings, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment without a base URL that is meant for this server's own clients."""
+    from onward.api.auth import is_local_name
+
+    address = urlsplit(environ.get("OPENAI_BASE_URL") or "")
+    port = None
+    with suppress(ValueError):
+        port = address.port
+    if port != settings.port or not address.hostname or not is_local_name(address.netloc):
+        return environ
+    log.warning("OPENAI_BASE_URL is the address of this server itself: it is not used as an upstream")
+    return {name: value for name, value in environ.items() if name != "OPENAI_BASE_URL"}
+
+
 async def _open_models(settings: Settings, environ: Mapping[str, str], stack: AsyncExitStack) -> Catalog:
     from onward.models.catalog import Catalog
     from onward.models.chat_completions import Connections
     from onward.models.detect import detect
 
     wanted = model_settings(settings)
+    environ = _without_ourselves(settings, environ)
     connections = await stack.enter_async_context(Connections())
     choice = await detect(wanted, environ, connections)
     return await stack.enter_async_context(Catalog(choice, wanted, environ, connections))
@@ -395,7 +411,13 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
         return
     os.environ.update(_as_environment(settings))
     log.info("serving http://%s:%d/v1 with %d processes", settings.host, settings.port, settings.workers)
+    log.info("%s", asyncio.run(_describe_model(settings, environ)))
     _run("onward.wiring:create_worker", settings)
+
+
+async def _describe_model(settings: Settings, environ: Mapping[str, str]) -> str:
+    async with AsyncExitStack() as stack:
+        return (await _open_models(settings, environ, stack)).choice.sentence
 
 
 def _run(app: Application | str, settings: Settings) -> None:

@@ -217,6 +217,8 @@ def test_fields_that_this_server_does_not_know_are_ignored(client: OpenAI) -> No
          "invalid_value"),
         ("input", 7, "invalid_type"),
         ("input", None, "missing_required_parameter"),
+        ("input", [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}], "invalid_value"),
+        ("service_tier", "bogus", "invalid_value"),
         ("background", True, "unsupported_parameter"),
     ],
 )  # fmt: skip
@@ -229,6 +231,14 @@ def test_a_value_outside_the_contract_is_a_400_that_names_the_field(
     assert error.value.code == code
     assert error.value.param is not None and error.value.param.split("[")[0].split(".")[0] == field
     assert error.value.type == "invalid_request_error"
+
+
+@pytest.mark.ledger("responses:not_there_yet")
+@pytest.mark.parametrize("path", ["/chat/completions", "/uploads", "/threads", "/responses/input_tokens"])
+def test_an_endpoint_that_is_not_there_yet_says_so(client: OpenAI, path: str) -> None:
+    with pytest.raises(openai.NotFoundError) as error:
+        client.post(path, cast_to=object, body={})
+    assert error.value.code == "unsupported_endpoint" and "not supported by this version" in str(error.value)
 
 
 @pytest.mark.ledger("responses:cancel_synchronous")

@@ -28,6 +28,7 @@ RULES: list[Any] = [
     {"when": {"contains": "filtered"}, "reply": {"text": ["one "], "finish_reason": "content_filter"}},
     {"when": {"contains": "refuse"}, "reply": {"refusal": "I will not."}},
     {"when": {"contains": "think"}, "reply": {"reasoning": "Let me see. ", "text": "Done."}},
+    {"when": {"contains": "twice"}, "reply": {"tool_calls": [{"name": "f", "id": "c0"}, {"name": "f", "id": "c0"}]}},
     {"when": {"contains": "slow"}, "reply": {"text": ["x "] * 200, "delay": 0.05}},
 ]  # fmt: skip
 
@@ -113,6 +114,17 @@ def test_reasoning_comes_as_an_item_of_its_own_before_the_answer(faulty: tuple[O
     assert [item.type for item in final.output] == ["reasoning", "message"]
     following = faulty[0].responses.create(model="m", input="hello", previous_response_id=final.id)
     assert following.status == "completed"
+
+
+@pytest.mark.ledger("faults:repeated_call_ids")
+def test_call_ids_that_an_upstream_repeats_are_made_unique(faulty: tuple[OpenAI, Server]) -> None:
+    tool: Any = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}
+    first: Any = faulty[0].responses.create(model="m", input="twice", tools=[tool])
+    ids = [item.call_id for item in first.output]
+    assert len(set(ids)) == 2
+    outputs: Any = [{"type": "function_call_output", "call_id": one, "output": "ok"} for one in ids]
+    second = faulty[0].responses.create(model="m", input=outputs, tools=[tool], previous_response_id=first.id)
+    assert second.status == "completed"
 
 
 @pytest.mark.ledger("responses:disconnect")

@@ -6,6 +6,7 @@ Written as plain ASGI because it runs for every request and every stream chunk.
 import asyncio
 import logging
 import time
+from errno import ENOSPC
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -19,6 +20,7 @@ from onward.core.errors import (
     NotFoundError,
     OnwardError,
     RequestError,
+    StorageFull,
     UpstreamUnavailable,
 )
 from onward.core.ids import new_suffix
@@ -106,7 +108,10 @@ class Envelope:
             # Only a server that shuts down gets here. What it ran has been ended; the client may try again.
             if not reply.begun:
                 await reply.fail(UpstreamUnavailable("The server is shutting down.", retry_after=1))
-        except Exception:
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == ENOSPC:
+                await reply.fail(StorageFull())
+                return
             log.exception("unhandled error on %s %s (%s)", scope["method"], scope["path"], reply.request_id.decode())
             await reply.fail(InternalError())
 

@@ -16,6 +16,7 @@ import click
 from onward.cli.ask import print_sources
 from onward.cli.client import connect, friendly_errors
 from onward.cli.options import config_option, data_option, load_settings
+from onward.cli.serve import check_data, check_port
 from onward.cli.server_process import ServerProcess
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ def command(port: int | None, data: str | None, no_wait: bool, download: bool | 
     from onward.cli.weights import offer_weights
 
     settings = load_settings(config=config, port=port, data=data).settings
+    check_data(settings.data)
+    if settings.port:
+        check_port("127.0.0.1", settings.port)
     offer_weights(settings, download=download)
     chosen = settings.port or _free_port()
     url = f"http://127.0.0.1:{chosen}"

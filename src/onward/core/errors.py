@@ -13,6 +13,7 @@
     ├── UpstreamError               502  the model's server failed or answered nonsense
     │   ├── UpstreamTimeout         504
     │   └── UpstreamUnavailable     503
+    ├── StorageFull                 507  no space left; never retried by SDKs
     └── InternalError               500
 
 A class docstring is its default message. Rendering to a wire shape is a dialect's business.
@@ -131,6 +132,15 @@ class UpstreamUnavailable(UpstreamError):
     """The model's server cannot be reached."""
 
     status = 503
+
+
+class StorageFull(OnwardError):
+    """There is no space left on the server's disk. Free some, or point the server at another data directory."""
+
+    status = 507
+
+    def __init__(self) -> None:
+        super().__init__(code="insufficient_storage")
 
 
 class InternalError(OnwardError):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
+import msgspec
 from msgspec import Struct
 
 from onward.models.chat_completions import Connections, Endpoint, Upstream
@@ -54,7 +55,12 @@ async def detect(settings: ModelSettings, environment: Mapping[str, str], connec
             return choice
     if settings.probe and (choice := await _from_loopback(settings, connections, model)):
         return choice
-    return _without_upstream(settings, environment)
+    choice = _without_upstream(settings, environment)
+    if model is None:
+        return choice
+    known = ", ".join((*CATALOGUE, "extractive"))
+    unknown = f"ONWARD_MODEL is '{model}', but no upstream is configured that could have it (without one: {known})."
+    return msgspec.structs.replace(choice, sentence=f"{unknown} {choice.sentence}")
 
 
 def _forced(model: str, settings: ModelSettings, environment: Mapping[str, str]) -> Choice | None:

@@ -89,7 +89,7 @@ class SearchQuery(msgspec.Struct, frozen=True):
 
 
 class Passage(msgspec.Struct, frozen=True):
-    """A ranked chunk: ``score`` 0..1 is comparable across queries, ``start``/``end`` are code points of the document."""
+    """A ranked chunk: ``score`` 0..1 compares across queries, ``start``/``end`` are code points of the document."""
 
     store: int
     file: int

@@ -6,6 +6,7 @@ from typing import Any
 
 import apsw
 
+from onward.core.errors import StorageFull
 from onward.store.sqlite.cursor import Cursor, cursor_of
 from onward.store.sqlite.keyspace import KeySpace
 
@@ -23,7 +24,7 @@ class Job:
 
     def fail(self, error: BaseException) -> None:
         """Note that nothing of this job is stored."""
-        self.error = error
+        self.error = StorageFull() if isinstance(error, apsw.FullError) else error
 
     def deliver(self) -> None:
         """Wake the caller; on the event loop only."""
