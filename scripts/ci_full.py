@@ -67,7 +67,8 @@ def environment_of(line: str) -> Path:
     python = folder / "bin/python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", f"openai=={line}", *TOOLS], check=True)
+    install = [str(Path(sys.executable).parent / "uv"), "pip", "install", "--quiet", "--python", str(python)]
+    subprocess.run([*install, f"openai=={line}", *TOOLS], check=True)
     return folder
 
 
