@@ -217,7 +217,7 @@ def test_fields_that_this_server_does_not_know_are_ignored(client: OpenAI) -> No
          "invalid_value"),
         ("input", 7, "invalid_type"),
         ("input", None, "missing_required_parameter"),
-        ("input", [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}], "invalid_value"),
+        ("input", [{"role": "user", "content": [{"type": "input_audio", "data": "x"}]}], "invalid_value"),
         ("service_tier", "bogus", "invalid_value"),
         ("background", True, "unsupported_parameter"),
     ],
