@@ -68,7 +68,7 @@ class Hanging:
             thread.join(5)
 
     def _stream(self, **fields: Any) -> None:
-        with pytest.raises(Exception, match="(?i)connection"):  # before 3.x the SDK lets the transport's error through
+        with pytest.raises(Exception, match=r"(?i)connection"):  # before 3.x the SDK lets the transport's error through
             self._read(self.client.responses.create(model="m", input="hang", stream=True, **fields))
 
     def _read(self, events: Any) -> None:
