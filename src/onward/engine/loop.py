@@ -276,7 +276,8 @@ class Turn:
         ended_at = now()
         lineage = await self._state.end(ended, output, open_calls=self._open_calls, ended_at=ended_at)
         if lineage is not None:
-            self._keep_context(lineage, output)
+            # After the answer has been written: it is for the next turn, not for this one.
+            asyncio.get_running_loop().call_soon(self._keep_context, lineage, output)
         if ended.status == "incomplete":
             await self._emit((TurnIncomplete(ended.incomplete_reason or "", ended.usage),))
         else:

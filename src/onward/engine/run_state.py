@@ -53,8 +53,11 @@ class RunState:
         self.calls: list[ModelCall] = []
 
     async def begin(self) -> None:
-        """Insert the run; awaited on a conversation, because the lock decides whether the model is asked at all."""
-        if not self._request.store:
+        """Insert the run; awaited on a conversation, because the lock decides whether the model is asked at all.
+
+        A run whose id nobody learns before it has ended, and that locks nothing, is inserted with its end.
+        """
+        if not self._request.store or not self._is_named_early():
             return
         self._beginning = asyncio.ensure_future(self._insert())
         if isinstance(self._request.parent, OnConversation):
@@ -79,9 +82,8 @@ class RunState:
 
         Raises what the insert raised, InternalError for a lost lease.
         """
-        if self._beginning is None:
+        if not self._request.store:
             return None
-        lease = await asyncio.shield(self._beginning)
         ending = Ending(
             status=ended.status,
             output=output,
@@ -92,29 +94,37 @@ class RunState:
             open_calls=open_calls,
             model_calls=self.calls,
         )
+        if self._beginning is None:
+            return await self._runs.complete(self._new_run(), ending)
+        lease = await asyncio.shield(self._beginning)
         try:
             return await self._runs.end(lease, ending)
         except LeaseLost as lost:
             raise InternalError("The run was taken over by another process.") from lost
 
-    async def _insert(self) -> Lease:
+    def _is_named_early(self) -> bool:
         request = self._request
-        return await self._runs.begin(
-            NewRun(
-                suffix=self._suffix,
-                dialect=request.dialect,
-                status="in_progress",
-                model=request.model,
-                base=self._base,
-                parent=request.parent,
-                input=self._supplied,
-                config=request.config,
-                extra=request.extra,
-                metadata=request.metadata,
-                background=request.background,
-                stream=request.stream,
-                created_at=self._created_at,
-                owner=self._owner,
-                lease_seconds=LEASE_SECONDS,
-            )
+        return request.stream or request.background or isinstance(request.parent, OnConversation)
+
+    async def _insert(self) -> Lease:
+        return await self._runs.begin(self._new_run())
+
+    def _new_run(self) -> NewRun:
+        request = self._request
+        return NewRun(
+            suffix=self._suffix,
+            dialect=request.dialect,
+            status="in_progress",
+            model=request.model,
+            base=self._base,
+            parent=request.parent,
+            input=self._supplied,
+            config=request.config,
+            extra=request.extra,
+            metadata=request.metadata,
+            background=request.background,
+            stream=request.stream,
+            created_at=self._created_at,
+            owner=self._owner,
+            lease_seconds=LEASE_SECONDS,
         )

@@ -191,6 +191,13 @@ class Runs(Protocol):
         """
         ...
 
+    async def complete(self, new: NewRun, ending: Ending) -> Lineage:
+        """Insert a run and end it in one transaction, for a run that nobody could name while it was under way.
+
+        Returns the lineage of its continuation. Raises as `begin` does.
+        """
+        ...
+
     async def renew(self, lease: Lease, *, seconds: float) -> None:
         """Extend the lease by the store's clock. Raises LeaseLost."""
         ...

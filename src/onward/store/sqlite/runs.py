@@ -96,11 +96,25 @@ class SqliteRuns:
         Raises ConversationLocked where another run is active on the conversation, PreviousResponseNotFound where the
         history was deleted since `base`.
         """
-        if new.base.log is None and len(new.base.lineage) > MAX_SEGMENTS:
-            lineage = await flatten(self._state, self._project, new.base)
-            new = msgspec.structs.replace(new, base=msgspec.structs.replace(new.base, lineage=lineage))
+        flat = await self._flattened(new)
+        return await self._state.write(lambda cursor: turns.begin(cursor, self._state.keys, self._project, flat))
+
+    async def complete(self, new: NewRun, ending: Ending) -> Lineage:
+        """Insert a run and end it in one transaction; return the lineage that continues it. Raises as `begin` does."""
+        flat = await self._flattened(new)
+        keys, project = self._state.keys, self._project
+
+        def insert_and_end(cursor: Cursor) -> Lineage:
+            return turns.end(cursor, keys, project, turns.begin(cursor, keys, project, flat), ending)
+
+        return await self._state.write(insert_and_end)
+
+    async def _flattened(self, new: NewRun) -> NewRun:
         self._owners.show(new.owner)
-        return await self._state.write(lambda cursor: turns.begin(cursor, self._state.keys, self._project, new))
+        if new.base.log is not None or len(new.base.lineage) <= MAX_SEGMENTS:
+            return new
+        lineage = await flatten(self._state, self._project, new.base)
+        return msgspec.structs.replace(new, base=msgspec.structs.replace(new.base, lineage=lineage))
 
     async def renew(self, lease: Lease, *, seconds: float) -> None:
         """Extend the lease by the store's clock. Raises LeaseLost."""
