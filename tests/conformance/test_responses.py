@@ -16,7 +16,8 @@ def strict(server: Server) -> OpenAI:
 
 
 def ask(client: OpenAI, prompt: str, **more: Any) -> Response:
-    return client.responses.create(model="gpt-5", input=prompt, **more)
+    response: Response = client.responses.create(model="gpt-5", input=prompt, **more)
+    return response
 
 
 def inputs(client: OpenAI, response: Response) -> list[str]:
