@@ -6,6 +6,10 @@ from typing import Final, TypeVar
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
+from onward.api.content_type import check_json_type
+from onward.api.enumerations import supported_values
+from onward.api.errors import invalid_value
+from onward.api.json_faults import unreadable
 from onward.core.errors import PayloadTooLargeError, RequestError
 
 MAX_JSON_BYTES: Final = 64 * 1024 * 1024
@@ -15,7 +19,7 @@ _T = TypeVar("_T")
 
 _EXPECTED = re.compile(r"^Expected `(?P<expected>[^`]+)`, got `(?P<got>[^`]+)`(?: - at `\$(?P<path>[^`]*)`)?$")
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]+)`(?: - at `\$(?P<path>[^`]*)`)?$")
-_ENUM = re.compile(r"^Invalid enum value (?P<value>'?.*?'?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_ENUM = re.compile(r"^Invalid enum value (?P<value>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _PATH = re.compile(r" - at `(?:key in )?\$(?P<path>[^`]*)`$")
 
 _NOUNS: Final = {
@@ -56,16 +60,14 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
     try:
         return decoder.decode(body or b"{}")
     except msgspec.ValidationError as error:
-        raise describe_mismatch(str(error)) from error
+        raise describe_mismatch(str(error), kind=decoder.type) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(
-            "We could not parse the JSON body of your request. The API expects a JSON payload in UTF-8, but what was "
-            f"sent was not valid JSON: {error}.",
-        ) from error
+        raise unreadable(body, error) from error
 
 
 async def read_json(request: Request, decoder: msgspec.json.Decoder[_T]) -> _T:
     """Read and decode a JSON body. Raises RequestError, PayloadTooLargeError."""
+    check_json_type(request.headers.get("content-type"))
     return decode_json(await read_body(request), decoder)
 
 
@@ -78,8 +80,11 @@ def _name(path: str | None, field: str = "", *, at: str = "") -> str | None:
     return at or joined or None
 
 
-def describe_mismatch(text: str, *, at: str = "") -> RequestError:
-    """Turn a validation message of the decoder into the API's words; `param` is `at` and the path without its root."""
+def describe_mismatch(text: str, *, at: str = "", kind: object = None) -> RequestError:
+    """Turn a validation message of the decoder into the API's words; `param` is `at` and the path without its root.
+
+    `kind` is the type that was decoded, which knows the values that are supported.
+    """
     if match := _MISSING.match(text):
         name = _name(match["path"], match["field"], at=at)
         return RequestError(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
@@ -93,7 +98,9 @@ def describe_mismatch(text: str, *, at: str = "") -> RequestError:
         return RequestError(message, param=name, code="invalid_type")
     if match := _ENUM.match(text):
         name = _name(match["path"], at=at)
-        return RequestError(f"Invalid value: {match['value']}.", param=name, code="invalid_value")
+        supported = supported_values(kind, match["path"] or "") if kind is not None else ()
+        value = match["value"]
+        return invalid_value(name or "", value[1:-1] if value[:1] in ("'", '"') else value, supported)
     found = _PATH.search(text)
     name = _name(found["path"] if found else None, at=at)
     return RequestError(f"Invalid value for '{name}': {_PATH.sub('', text)}.", param=name, code="invalid_value")

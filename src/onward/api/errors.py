@@ -1,12 +1,15 @@
 """OpenAI's error body and the texts that clients match on, for every endpoint that is not a stream."""
 
 from math import ceil
+from typing import Final
 
 import msgspec
 
 from onward.core.errors import OnwardError, RequestError
 
 _encode = msgspec.json.Encoder().encode
+_MAX_BITS: Final = 333
+"""An integer of at most 100 digits is shown as it is."""
 
 
 class ErrorDetail(msgspec.Struct, frozen=True):
@@ -52,18 +55,25 @@ def invalid_value(name: str, value: object, supported: tuple[str, ...] = ()) -> 
 
 def out_of_range(name: str, value: float, *, low: float | None = None, high: float | None = None) -> RequestError:
     """Return the error for a number below `low` or above `high`."""
-    kind = "integer" if isinstance(value, int) else "decimal"
+    kind, got = "integer" if isinstance(value, int) else "decimal", _number(value)
     if low is not None and value < low:
         return RequestError(
-            f"Invalid '{name}': {kind} below minimum value. Expected a value >= {low}, but got {value:g} instead.",
+            f"Invalid '{name}': {kind} below minimum value. Expected a value >= {low}, but got {got} instead.",
             param=name,
             code=f"{kind}_below_min_value",
         )
     return RequestError(
-        f"Invalid '{name}': {kind} above maximum value. Expected a value <= {high}, but got {value:g} instead.",
+        f"Invalid '{name}': {kind} above maximum value. Expected a value <= {high}, but got {got} instead.",
         param=name,
         code=f"{kind}_above_max_value",
     )
+
+
+def _number(value: float) -> str:
+    """Return a number as digits: only a decimal, or an integer of hundreds of digits, is shortened."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if value.bit_length() <= _MAX_BITS else "an integer of more than 100 digits"
 
 
 def too_long(name: str, length: int, *, maximum: int, kind: str = "string") -> RequestError:

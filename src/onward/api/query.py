@@ -9,20 +9,26 @@ from onward.core.errors import RequestError
 from onward.ports.runs import Page
 
 DEFAULT_LIMIT: Final = 20
+MAX_DIGITS: Final = 200
 
 
 def integer(query: QueryParams, name: str, default: int, *, low: int, high: int) -> int:
     """Return an integer parameter within `low`..`high`. Raises RequestError."""
     raw = query.get(name)
-    if raw is None or raw == "":
-        return default
-    if not raw.removeprefix("-").isdigit() or not raw.isascii() or len(raw) > 18:
+    return default if raw is None or raw == "" else parse_integer(raw, name, low=low, high=high)
+
+
+def parse_integer(raw: str, name: str, *, low: int, high: int) -> int:
+    """Return the integer that `raw` writes, within `low`..`high`. Raises RequestError."""
+    digits = raw.removeprefix("-")
+    if not digits.isdigit() or not raw.isascii():
         raise RequestError(
             f"Invalid type for '{name}': expected an integer, but got a string instead.",
             param=name,
             code="invalid_type",
         )
-    value = int(raw)
+    # Cut, an integer of more digits than any limit has is as far out of range, and Python refuses thousands of them.
+    value = int(digits.lstrip("0")[:MAX_DIGITS] or "0") * (-1 if raw.startswith("-") else 1)
     if not low <= value <= high:
         raise out_of_range(name, value, low=low, high=high)
     return value

@@ -7,7 +7,8 @@ from typing import Final, cast, get_args
 
 from starlette.requests import ClientDisconnect, Request
 
-from onward.api.errors import invalid_value, missing_parameter, out_of_range, too_long
+from onward.api.errors import invalid_value, missing_parameter, too_long
+from onward.api.query import parse_integer
 from onward.api.resources.multipart import FormEvent, PartBegan, PartEnded, read_form
 from onward.core.errors import PayloadTooLargeError, RequestError
 from onward.ports.files import MAX_FILE_BYTES, File, Files, Incoming, NewFile, Purpose
@@ -114,15 +115,7 @@ def _expiry(fields: dict[str, str]) -> int | None:
         raise invalid_value("expires_after.anchor", anchor, ("created_at",))
     if seconds is None:
         raise missing_parameter("expires_after.seconds")
-    if not (seconds.isascii() and seconds.removeprefix("-").isdigit() and len(seconds) <= 18):
-        raise RequestError(
-            "Invalid type for 'expires_after.seconds': expected an integer, but got a string instead.",
-            param="expires_after.seconds",
-            code="invalid_type",
-        )
-    if not EXPIRY_LOW <= int(seconds) <= EXPIRY_HIGH:
-        raise out_of_range("expires_after.seconds", int(seconds), low=EXPIRY_LOW, high=EXPIRY_HIGH)
-    return int(seconds)
+    return parse_integer(seconds, "expires_after.seconds", low=EXPIRY_LOW, high=EXPIRY_HIGH)
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:

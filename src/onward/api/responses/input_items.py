@@ -46,6 +46,8 @@ class Supplied(Struct, frozen=True):
 def read_input(value: str | Sequence[Raw], *, param: str = "input") -> Supplied:
     """Return the items of an input. Raises RequestError with the path of what is wrong."""
     if isinstance(value, str):
+        if len(value) > MAX_STRING:
+            raise too_long(param, len(value), maximum=MAX_STRING)
         return Supplied((easy_message("user", value),), frozenset())
     items: list[Item | str] = []
     named: set[str] = set()
