@@ -5,11 +5,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from onward.api.envelope import Envelope
 from onward.api.reply import json_reply
 from onward.api.services import Services
+
+
+class _Endpoint:
+    """Calls a handler and sends its reply. Errors are the envelope's: Starlette's own layers for them are left out."""
+
+    def __init__(self, handler: Callable[[Request], Awaitable[Response]]) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reply = await self._handler(Request(scope, receive, send))
+        await reply(scope, receive, send)
 
 
 async def health(_request: Request) -> Response:
@@ -30,4 +41,8 @@ def _openapi(routes: Sequence[BaseRoute]) -> Callable[[Request], Awaitable[Respo
 def build_app(services: Services, routes: Sequence[BaseRoute]) -> ASGIApp:
     """Return the application that serves `routes`, with `/health` and `/openapi.json`."""
     own = [Route("/health", health), Route("/openapi.json", _openapi(routes))]
-    return Envelope(Router([*routes, *own], redirect_slashes=False), services)
+    served = [*routes, *own]
+    for route in served:
+        if isinstance(route, Route):
+            route.app = _Endpoint(route.endpoint)
+    return Envelope(Router(served, redirect_slashes=False), services)

@@ -5,7 +5,11 @@
 
 import os
 import time
+from collections.abc import Iterator
 from typing import Final
+
+_RANDOM_BYTES: Final = 10
+_POOL: Final = 400
 
 SUFFIX_LENGTH: Final = 32
 
@@ -37,12 +41,36 @@ ITEM_PREFIXES: Final[dict[str, str]] = {
 """Prefix of an item's public id by item type; other types use `item_`."""
 
 
+class _Entropy:
+    """Random bytes of the system, fetched for many ids at once: a system call for each would cost more than the id."""
+
+    def __init__(self) -> None:
+        self._pool: Iterator[bytes] = iter(())
+        os.register_at_fork(after_in_child=self._forget)
+
+    def take(self) -> bytes:
+        """Return bytes that nobody else is given; a step of an iterator is safe among threads."""
+        while True:
+            taken = next(self._pool, None)
+            if taken is not None:
+                return taken
+            block = os.urandom(_POOL * _RANDOM_BYTES)
+            self._pool = iter([block[at : at + _RANDOM_BYTES] for at in range(0, len(block), _RANDOM_BYTES)])
+
+    def _forget(self) -> None:
+        """A forked child must not give the ids that its parent gives."""
+        self._pool = iter(())
+
+
+_entropy = _Entropy()
+
+
 def new_suffix() -> str:
     """Return 32 hexadecimal characters: 12 of milliseconds since the epoch, then 20 random ones.
 
     The time comes first so that neighbours in time are neighbours in an index.
     """
-    return f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}"
+    return f"{time.time_ns() // 1_000_000:012x}{_entropy.take().hex()}"
 
 
 def new_id(prefix: str) -> str:

@@ -152,6 +152,8 @@ class Exchange(AbstractAsyncContextManager["Exchange"]):
         except (aiohttp.ClientError, OSError) as error:
             return self._unreached(error)
         self._whole = not self._stream or answer.content_type == "application/json"
+        if self._whole and answer.content.is_eof():
+            return None, False  # all of it is here: there is nothing to wait for
         self._watchdog = Watchdog(answer, until=started + timeouts.total)
         if self._stream:
             self._watchdog.allow(started + timeouts.first_byte - asyncio.get_running_loop().time())

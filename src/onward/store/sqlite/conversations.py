@@ -17,7 +17,7 @@ from onward.store.sqlite.encoding import pack_id, pack_names, pack_object, unpac
 from onward.store.sqlite.garbage import ITEM, LOG, add_garbage
 from onward.store.sqlite.items import COLUMNS, insert_items, item_of, keys_of_id
 from onward.store.sqlite.leases import settle_if_lost
-from onward.store.sqlite.logs import Log, get_log, open_log, places, publish
+from onward.store.sqlite.logs import Log, get_log, insert_log, new_log, places, publish
 from onward.store.sqlite.paging import Span, read_page
 from onward.store.sqlite.run_rows import CONVERSATION, claim_alias
 
@@ -45,7 +45,8 @@ class SqliteConversations:
         conversation = Conversation(new_suffix(), clock.now(), metadata)
 
         def insert(cursor: Cursor) -> Conversation:
-            log = open_log(cursor, self._state.keys, self._project, named=True, base_hash=None)
+            log = new_log(cursor, self._state.keys, named=True, base_hash=None)
+            insert_log(cursor, self._project, log)
             claim_alias(cursor, self._project, CONVERSATION, conversation.suffix, log.key)
             row = (
                 self._project,

@@ -9,7 +9,7 @@ from onward.ports.runs import Base
 from onward.store.sqlite.cursor import Cursor
 from onward.store.sqlite.database import Database
 from onward.store.sqlite.garbage import LOG, add_garbage
-from onward.store.sqlite.logs import open_log
+from onward.store.sqlite.logs import insert_log, new_log
 
 MAX_SEGMENTS: Final = 16
 BATCH: Final = 256
@@ -45,7 +45,8 @@ async def flatten(state: Database, project: int, base: Base) -> Lineage:
 
 
 def _open(state: Database, project: int, hashed: bool, cursor: Cursor) -> int:
-    log = open_log(cursor, state.keys, project, base_hash=EMPTY_HASH if hashed else None)
+    log = new_log(cursor, state.keys, base_hash=EMPTY_HASH if hashed else None)
+    insert_log(cursor, project, log)
     add_garbage(cursor, project, LOG, log.key, after=GRACE)
     return log.key
 

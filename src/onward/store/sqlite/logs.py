@@ -80,10 +80,9 @@ def get_log(cursor: Cursor, project: int, key: int) -> Log | None:
     )
 
 
-def open_log(
+def new_log(
     cursor: Cursor,
     keys: KeySpace,
-    project: int,
     *,
     named: bool = False,
     base: Lineage = (),
@@ -91,13 +90,27 @@ def open_log(
     tokens: int = 0,
     items: int = 0,
 ) -> Log:
-    """Insert a log that builds on `base`."""
-    log = Log(keys.take(cursor, "logs"), named, 0, 0, None, base, base_hash, tokens, items, ())
-    row = (project, log.key, int(named), 0, 0, pack_lineage(base), base_hash, tokens, items, None)
+    """Return an empty log that builds on `base`, to be inserted."""
+    return Log(keys.take(cursor, "logs"), named, 0, 0, None, base, base_hash, tokens, items, ())
+
+
+def insert_log(cursor: Cursor, project: int, log: Log) -> None:
+    """Insert a log as it stands."""
+    row = (
+        project,
+        log.key,
+        int(log.named),
+        log.head,
+        log.version,
+        pack_lineage(log.base),
+        log.hash,
+        log.tokens,
+        log.items,
+        pack_names(log.open_calls),
+    )
     cursor.execute(_INSERT, row)
-    if base:
-        cursor.executemany(_BRANCH, [(project, part.log, log.key, part.upto, part.version) for part in base])
-    return log
+    if log.base:
+        cursor.executemany(_BRANCH, [(project, part.log, log.key, part.upto, part.version) for part in log.base])
 
 
 def publish(
@@ -115,6 +128,28 @@ def publish(
     `total` and `count` are the tokens and the number of items of the history so far.
     """
     running = None if log.named else hash_at(cursor, project, log, log.head)
+    grown = add_entries(cursor, project, log, items, running=running, open_calls=open_calls, total=total, count=count)
+    advance_log(cursor, project, grown)
+    return grown
+
+
+def advance_log(cursor: Cursor, project: int, log: Log) -> None:
+    """Store the head of a log that has grown."""
+    cursor.execute(_ADVANCE, (project, log.key, log.head, log.tokens, log.items, pack_names(log.open_calls)))
+
+
+def add_entries(
+    cursor: Cursor,
+    project: int,
+    log: Log,
+    items: Sequence[tuple[int, Item]],
+    *,
+    running: bytes | None,
+    open_calls: tuple[str, ...],
+    total: int,
+    count: int,
+) -> Log:
+    """Insert the next entries of a log and return the log as its row is to become. `running`: hash of its history."""
     rows: list[tuple[Any, ...]] = []
     position = log.head
     for key, item in items:
@@ -125,9 +160,8 @@ def publish(
         listed = log.named and item.type == "message" and item.role in ("user", "assistant")
         rows.append((project, log.key, position, key, log.version, int(listed), total if not log.named else 0, running))
     cursor.executemany(_ADD, rows)
-    count += len(rows)
     calls = open_calls if log.named else ()
-    cursor.execute(_ADVANCE, (project, log.key, position, total, count, pack_names(calls)))
+    count += len(rows)
     return Log(log.key, log.named, position, log.version, log.active, log.base, log.hash, total, count, calls)
 
 

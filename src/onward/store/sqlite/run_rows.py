@@ -7,16 +7,21 @@ from typing import Any, Final, Literal
 import apsw
 from msgspec import Struct
 
+from onward.core.errors import ConflictError
 from onward.core.ids import suffix_of
 from onward.core.items import Item
 from onward.core.lineage import Lineage
-from onward.core.turns import Dialect, RunStatus
-from onward.ports.runs import Run
-from onward.store.sqlite.cursor import Cursor, first, scalar
+from onward.core.turns import AfterResponse, Dialect, RunStatus
+from onward.ports.runs import NewRun, Run
+from onward.store.sqlite.cursor import Bindings, Cursor, Value, first, scalar
 from onward.store.sqlite.encoding import (
+    DIALECT_NUMBER,
     DIALECTS,
+    STATUS_NUMBER,
     STATUSES,
     pack_id,
+    pack_names,
+    pack_object,
     unpack_error,
     unpack_id,
     unpack_names,
@@ -44,6 +49,15 @@ _COLUMNS = (
     ' conversation, log, start, start_version, "end", end_version, tokens, items, end_tokens, end_items,'
     " base_calls, open_calls, usage, error, incomplete_reason"
 )
+_NEW_COLUMNS = (
+    "project, key, suffix, dialect, status, model, config, extra, metadata, created_at, flags, parent, conversation,"
+    " log, start, start_version, tokens, items, base_calls"
+)
+_INSERT = f"INSERT INTO runs ({_NEW_COLUMNS}) VALUES (?{', ?' * 18})"
+_INSERT_ENDED = f"""
+INSERT INTO runs ({_NEW_COLUMNS}, completed_at, open_calls, usage, error, incomplete_reason, context_plan, "end",
+  end_version, end_tokens, end_items) VALUES (?{", ?" * 28})
+"""
 _GET = f"SELECT {_COLUMNS} FROM runs WHERE project = ? AND log = ? AND key = ?"
 _CONFIG = "SELECT body FROM configs WHERE key = ? AND project = ?"
 _FIND_CONFIG = "SELECT key, condemned FROM configs WHERE project = ? AND digest = ?"
@@ -126,6 +140,48 @@ def resolve_alias(cursor: Cursor, project: int, kind: int, public_id: str) -> tu
     if row is None:
         row = first(cursor, _RESOLVE, (project, kind, pack_id(public_id)))
     return row
+
+
+def insert_run(
+    cursor: Cursor,
+    project: int,
+    key: int,
+    new: NewRun,
+    log: Log,
+    *,
+    status: RunStatus,
+    conversation: str | None,
+    ended: Bindings = (),
+) -> None:
+    """Insert the row of a run that starts at the head of `log`; `ended` are the columns of its end, where it has ended.
+
+    Raises ConflictError for a suffix that exists.
+    """
+    if not claim_alias(cursor, project, RUN, new.suffix, log.key, key):
+        raise ConflictError(f"A response with the id suffix '{new.suffix}' exists already.")
+    parent = new.parent.response_id if isinstance(new.parent, AfterResponse) else None
+    row: tuple[Value, ...] = (
+        project,
+        key,
+        pack_id(new.suffix),
+        DIALECT_NUMBER[new.dialect],
+        STATUS_NUMBER[status],
+        new.model,
+        config_key(cursor, project, new.config),
+        pack_object(new.extra),
+        pack_object(new.metadata),
+        new.created_at,
+        BACKGROUND * new.background + STREAM * new.stream,
+        None if parent is None else pack_id(parent),
+        None if conversation is None else pack_id(conversation),
+        log.key,
+        log.head,
+        log.version,
+        new.base.tokens,
+        new.base.items,
+        pack_names(new.base.open_calls),
+    )
+    cursor.execute(_INSERT_ENDED if ended else _INSERT, (*row, *ended))
 
 
 def get_row(cursor: Cursor, project: int, log: int, key: int) -> RunRow | None:

@@ -13,6 +13,7 @@ from onward.core.turns import TERMINAL, AfterResponse, OnConversation, Parent, R
 from onward.ports.runs import Base, Ending, ItemPage, Lease, NewRun, Page, Run
 from onward.store.sqlite import turns
 from onward.store.sqlite.bases import Lost, base_after, base_of_history, base_on
+from onward.store.sqlite.complete import complete
 from onward.store.sqlite.cursor import Cursor
 from onward.store.sqlite.database import Database
 from onward.store.sqlite.encoding import pack_id
@@ -105,6 +106,8 @@ class SqliteRuns:
         keys, project = self._state.keys, self._project
 
         def insert_and_end(cursor: Cursor) -> Lineage:
+            if new.dialect == "responses":
+                return complete(cursor, keys, project, flat, ending)
             return turns.end(cursor, keys, project, turns.begin(cursor, keys, project, flat), ending)
 
         return await self._state.write(insert_and_end)

@@ -4,25 +4,20 @@ from collections.abc import Sequence
 from typing import Final
 
 from onward.core.errors import (
-    ConflictError,
-    ConversationLocked,
     NotFoundError,
-    PreviousResponseNotFound,
     RequestError,
 )
 from onward.core.items import CALL_TYPES, OUTPUT_OF, Item
 from onward.core.lineage import Lineage
-from onward.core.turns import TERMINAL, AfterResponse, OnConversation, RunStatus
+from onward.core.turns import TERMINAL, RunStatus
 from onward.ports.runs import Ending, Lease, LeaseLost, NewRun
-from onward.store.sqlite.bases import open_conversation
-from onward.store.sqlite.cursor import Cursor, Value, first
+from onward.store.sqlite.claims import claim_log
+from onward.store.sqlite.cursor import Cursor, Value
 from onward.store.sqlite.encoding import (
-    DIALECT_NUMBER,
     STATUS_NUMBER,
     pack_error,
     pack_id,
     pack_names,
-    pack_object,
     pack_usage,
 )
 from onward.store.sqlite.items import insert_items, replace_body
@@ -34,34 +29,24 @@ from onward.store.sqlite.leases import (
     liveness,
     release,
     settle,
-    settle_if_lost,
     take_lease,
 )
-from onward.store.sqlite.logs import Log, get_log, open_log, publish
+from onward.store.sqlite.logs import Log, get_log, insert_log, publish
 from onward.store.sqlite.run_rows import (
-    BACKGROUND,
     INPUT,
     OUTPUT,
-    RUN,
-    STREAM,
     SUBMITTED,
     RunItem,
     RunRow,
     add_run_items,
-    claim_alias,
-    config_key,
     find_row,
     get_row,
+    insert_run,
     run_items,
 )
 
 PUBLISHING: Final[frozenset[RunStatus]] = frozenset({"completed", "incomplete"})
 
-_INSERT = """
-INSERT INTO runs (project, key, suffix, dialect, status, model, config, extra, metadata, created_at, flags, parent,
-  conversation, log, start, start_version, tokens, items, base_calls)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
 _PUBLISHED = """
 UPDATE runs SET "end" = ?4, end_version = ?5, end_tokens = ?6, end_items = ?7
 WHERE project = ?1 AND log = ?2 AND key = ?3
@@ -84,42 +69,16 @@ _STEP = """
 INSERT INTO steps (project, run, ordinal, suffix, kind, status, started_at, ended_at, first_item, last_item)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_HEAD = "SELECT head FROM logs WHERE project = ? AND key = ?"
 
 
 def begin(cursor: Cursor, keys: KeySpace, project: int, new: NewRun) -> Lease:
     """Insert a run with its input, on the tip of its log or on a new one. Raises as Runs.begin says."""
     key = keys.take(cursor, "runs")
-    conversation: str | None = None
-    if isinstance(new.parent, OnConversation):
-        log, conversation = _claim_conversation(cursor, project, new)
-    else:
-        log = _claim_tip(cursor, project, new) or _fork(cursor, keys, project, new)
-    if not claim_alias(cursor, project, RUN, new.suffix, log.key, key):
-        raise ConflictError(f"A response with the id suffix '{new.suffix}' exists already.")
-    parent = new.parent.response_id if isinstance(new.parent, AfterResponse) else None
-    row: tuple[Value, ...] = (
-        project,
-        key,
-        pack_id(new.suffix),
-        DIALECT_NUMBER[new.dialect],
-        STATUS_NUMBER[new.status],
-        new.model,
-        config_key(cursor, project, new.config),
-        pack_object(new.extra),
-        pack_object(new.metadata),
-        new.created_at,
-        BACKGROUND * new.background + STREAM * new.stream,
-        None if parent is None else pack_id(parent),
-        None if conversation is None else pack_id(conversation),
-        log.key,
-        log.head,
-        log.version,
-        new.base.tokens,
-        new.base.items,
-        pack_names(new.base.open_calls),
-    )
-    cursor.execute(_INSERT, row)
+    claim = claim_log(cursor, keys, project, new)
+    log = claim.log
+    if claim.fresh:
+        insert_log(cursor, project, log)
+    insert_run(cursor, project, key, new, log, status=new.status, conversation=claim.conversation)
     start = insert_items(cursor, keys, project, new.input, run=key)
     numbered = list(enumerate(new.input, start))
     add_run_items(cursor, project, key, [number for number, _ in numbered], ordinal=0, side=INPUT)
@@ -127,46 +86,6 @@ def begin(cursor: Cursor, keys: KeySpace, project: int, new: NewRun) -> Lease:
         _publish_on(cursor, project, key, log, numbered, total=new.base.tokens, count=new.base.items)
     return insert_lease(
         cursor, project, log.key, key, owner=new.owner, seconds=new.lease_seconds, expires_at=new.expires_at
-    )
-
-
-def _claim_conversation(cursor: Cursor, project: int, new: NewRun) -> tuple[Log, str]:
-    assert isinstance(new.parent, OnConversation)
-    log, suffix = open_conversation(cursor, project, new.parent.conversation_id)
-    if log.active is not None and not settle_if_lost(cursor, project, log.key, log.active):
-        raise ConversationLocked
-    if log.lineage(log.head, log.version) != new.base.lineage:
-        # Another turn or edit came between reading the context and this claim.
-        raise ConversationLocked
-    return log, suffix
-
-
-def _claim_tip(cursor: Cursor, project: int, new: NewRun) -> Log | None:
-    if new.base.log is None:
-        return None
-    log = get_log(cursor, project, new.base.log)
-    if log is None or log.named or log.lineage(log.head, log.version) != new.base.lineage:
-        return None
-    if log.active is not None and not settle_if_lost(cursor, project, log.key, log.active):
-        return None
-    return log
-
-
-def _fork(cursor: Cursor, keys: KeySpace, project: int, new: NewRun) -> Log:
-    for part in new.base.lineage:
-        row = first(cursor, _HEAD, (project, part.log))
-        if row is None or row[0] < part.upto:
-            if isinstance(new.parent, AfterResponse):
-                raise PreviousResponseNotFound(new.parent.response_id)
-            raise ConflictError("The history that this request continues was deleted meanwhile.")
-    return open_log(
-        cursor,
-        keys,
-        project,
-        base=new.base.lineage,
-        base_hash=new.base.hash or None,
-        tokens=new.base.tokens,
-        items=new.base.items,
     )
 
 
@@ -305,11 +224,12 @@ def end(cursor: Cursor, keys: KeySpace, project: int, lease: Lease, ending: Endi
     else:
         cursor.execute(_END, values)
     release(cursor, project, log.key, row.key)
-    _add_account(cursor, project, row.key, ending)
+    add_account(cursor, project, row.key, ending)
     return lineage
 
 
-def _add_account(cursor: Cursor, project: int, run: int, ending: Ending) -> None:
+def add_account(cursor: Cursor, project: int, run: int, ending: Ending) -> None:
+    """Insert the model calls and steps of a run that has ended."""
     if ending.model_calls:
         cursor.executemany(
             _MODEL_CALL,
