@@ -1,0 +1,1 @@
+"""The guarded HTTP client for URLs that came from a request."""
