@@ -52,6 +52,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     embedding_model: Annotated[
         str | None, Meta(description='Name of the embedding model, for `embedder = "upstream"`.')
     ] = None
+    egress_allow: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Hosts, `host:port` and networks (CIDR) that URLs of requests may reach besides the public "
+            "internet; separated by commas."
+        ),
+    ] = ()
+    web_search_url: Annotated[
+        Annotated[str, Meta(pattern="^https?://")] | None,
+        Meta(description="SearXNG-style search endpoint for `web_search`, for example http://127.0.0.1:8080/search."),
+    ] = None
     disconnect_grace: Annotated[
         float, Meta(description="Seconds that a foreground turn goes on after its client went away.", ge=0)
     ] = 0.0
@@ -93,9 +104,22 @@ def load(
         if value is not None:
             _put(values, origins, name, value, "command line")
     try:
-        return Loaded(msgspec.convert(values, Settings, strict=False), origins)
+        settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"Invalid settings: {error}") from error
+    _check_allowed(settings.egress_allow)
+    return Loaded(settings, origins)
+
+
+def _check_allowed(entries: tuple[str, ...]) -> None:
+    if not entries:
+        return
+    from onward.egress.allow import AllowList
+
+    try:
+        AllowList(entries)
+    except ValueError as error:
+        raise SettingsError(f"Invalid settings: {error} - at `egress_allow`") from error
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -110,6 +134,8 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _parse(name: str, raw: str) -> object:
+    if name == "egress_allow":
+        return tuple(entry.strip() for entry in raw.split(",") if entry.strip())
     if name != "aliases":
         return raw
     pairs = [pair.partition("=") for pair in raw.split(",") if pair.strip()]
@@ -136,4 +162,4 @@ def describe() -> list[tuple[str, str, str]]:
 
 
 def _show(value: object) -> str:
-    return "" if value is None or value is msgspec.NODEFAULT else str(value)
+    return "" if value in (None, ()) or value is msgspec.NODEFAULT else str(value)

@@ -452,4 +452,5 @@ def _run(app: Application | str, settings: Settings) -> None:
 def _as_environment(settings: Settings) -> dict[str, str]:
     values = {name: getattr(settings, name) for name in Settings.__struct_fields__}
     values["aliases"] = ",".join(f"{alias}={target}" for alias, target in settings.aliases.items())
+    values["egress_allow"] = ",".join(settings.egress_allow)
     return {f"ONWARD_{name.upper()}": str(value) for name, value in values.items() if value not in (None, "")}
