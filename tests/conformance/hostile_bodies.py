@@ -40,7 +40,12 @@ FILTERS: Any = {
     ],
 }
 
-SCHEMA: Any = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+SCHEMA: Any = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
 
 
 def response(store: str) -> Any:

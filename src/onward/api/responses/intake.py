@@ -10,13 +10,14 @@ from msgspec import Struct
 from onward.api.errors import invalid_value, out_of_range
 from onward.api.metadata import check_metadata
 from onward.api.responses.echo import render_config, render_extra
+from onward.api.responses.formats import check_json_mode, read_format
 from onward.api.responses.input_items import Supplied, read_input
 from onward.api.responses.tools import Tools, read_tool_choice, read_tools
-from onward.api.responses.wire import ConversationRef, CreateResponse, FormatField
+from onward.api.responses.wire import ConversationRef, CreateResponse
 from onward.core.errors import RequestError
 from onward.core.items import Item
 from onward.core.tools import ToolChoice
-from onward.core.turns import AfterResponse, OnConversation, Parent, Sampling, TextFormat, TurnRequest
+from onward.core.turns import AfterResponse, OnConversation, Parent, Sampling, TurnRequest
 from onward.ports.runs import Runs
 
 INCLUDABLE: Final = (
@@ -31,6 +32,7 @@ INCLUDABLE: Final = (
 )
 TIERS: Final = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+SUMMARIES: Final = ("auto", "concise", "detailed")
 NO_TOOLS: Final = Tools((), b"[]")
 
 
@@ -52,12 +54,14 @@ async def read_turn(body: CreateResponse, runs: Runs, *, default_model: str) -> 
     tools = read_tools(bytes(body.tools)) if _given(body.tools) else NO_TOOLS
     choice = read_tool_choice(bytes(body.tool_choice)) if _given(body.tool_choice) else ToolChoice()
     model = body.model or default_model
-    text_format = _format(body.text.format if body.text else None)
+    text_format = read_format(body.text.format if body.text else None)
+    resolved = await _resolve(supplied.items, runs)
+    check_json_mode(body, resolved)
     turn = TurnRequest(
         dialect="responses",
         model=model,
         parent=parent,
-        input=await _resolve(supplied.items, runs),
+        input=resolved,
         named_ids=supplied.named | {item for item in supplied.items if isinstance(item, str)},
         instructions=body.instructions,
         tools=tools.tools,
@@ -135,34 +139,15 @@ def _check_ranges(body: CreateResponse) -> None:
     effort = body.reasoning.effort if body.reasoning else None
     if effort is not None and effort not in EFFORTS:
         raise invalid_value("reasoning.effort", effort, EFFORTS)
+    for name in ("summary", "generate_summary"):
+        summary = getattr(body.reasoning, name, None)
+        if summary is not None and summary not in SUMMARIES:
+            raise invalid_value(f"reasoning.{name}", summary, SUMMARIES)
     if body.service_tier is not None and body.service_tier not in TIERS:
         raise invalid_value("service_tier", body.service_tier, TIERS)
     verbosity = body.text.verbosity if body.text else None
     if verbosity is not None and verbosity not in ("low", "medium", "high"):
         raise invalid_value("text.verbosity", verbosity, ("low", "medium", "high"))
-
-
-def _format(field: FormatField | None) -> TextFormat:
-    if field is None or field.type == "text":
-        return TextFormat()
-    if field.type == "json_object":
-        return TextFormat("json_object")
-    if field.type != "json_schema":
-        raise invalid_value("text.format.type", field.type, ("text", "json_object", "json_schema"))
-    for name, given in (("name", field.name is not None), ("schema", _given(field.schema))):
-        if not given:
-            raise RequestError(
-                f"Missing required parameter: 'text.format.{name}'.",
-                param=f"text.format.{name}",
-                code="missing_required_parameter",
-            )
-    if not bytes(field.schema).lstrip().startswith(b"{"):
-        raise RequestError(
-            "Invalid type for 'text.format.schema': expected an object.",
-            param="text.format.schema",
-            code="invalid_type",
-        )
-    return TextFormat("json_schema", field.name, field.description, field.schema, field.strict is True)
 
 
 async def _resolve(items: Sequence[Item | str], runs: Runs) -> tuple[Item, ...]:

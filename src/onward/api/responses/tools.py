@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from onward.api.errors import invalid_value, missing_parameter, out_of_range
+from onward.api.responses.schemas import check_parameters
 from onward.core.errors import RequestError
 from onward.core.items import encode
 from onward.core.tools import FileSearchTool, FunctionTool, HostedTool, RankingOptions, Tool, ToolChoice
@@ -31,6 +32,8 @@ HOSTED_CHOICES: Final = (
     "apply_patch",
 )
 MAX_TOOLS: Final = 1024
+MAX_CACHED: Final = 256 * 1024
+"""Bytes of a tool list that is remembered: larger ones would hold memory that nobody bounds."""
 _FUNCTION_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 _decode_list = msgspec.json.Decoder(list[Fields]).decode
@@ -44,9 +47,12 @@ class Tools(Struct, frozen=True):
     echo: bytes
 
 
-@lru_cache(maxsize=256)
 def read_tools(raw: bytes) -> Tools:
     """Return the tools of a request. Raises RequestError with the path of what is wrong."""
+    return _read_cached(raw) if len(raw) <= MAX_CACHED else _read_tools(raw)
+
+
+def _read_tools(raw: bytes) -> Tools:
     try:
         fields = _decode_list(raw)
     except msgspec.ValidationError as error:
@@ -57,6 +63,9 @@ def read_tools(raw: bytes) -> Tools:
         raise RequestError(f"Invalid 'tools': at most {MAX_TOOLS} tools are allowed.", param="tools")
     pairs = [_read_tool(tool, f"tools[{index}]") for index, tool in enumerate(fields)]
     return Tools(tuple(tool for tool, _ in pairs), encode([echo for _, echo in pairs]))
+
+
+_read_cached = lru_cache(maxsize=256)(_read_tools)
 
 
 def _read_tool(fields: Fields, path: str) -> tuple[Tool, Fields]:
@@ -89,6 +98,13 @@ def _function(fields: Fields, path: str) -> tuple[Tool, Fields]:
             code="invalid_type",
         )
     strict = fields.get("strict")
+    if strict is not None and not isinstance(strict, bool):
+        raise RequestError(
+            f"Invalid type for '{path}.strict': expected a boolean.", param=f"{path}.strict", code="invalid_type"
+        )
+    if parameters is not None:
+        schema = cast("Fields", parameters)
+        check_parameters(schema, name=name, param=f"{path}.parameters", strict=strict is True)
     description = fields.get("description")
     tool = FunctionTool(
         name=name,
@@ -182,7 +198,6 @@ def _share(fields: Mapping[str, object], name: str, path: str, *, high: float | 
     return float(value)
 
 
-@lru_cache(maxsize=64)
 def read_tool_choice(raw: bytes) -> ToolChoice:
     """Return the choice of a request, any of its nine forms. Raises RequestError."""
     try:
