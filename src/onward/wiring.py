@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from onward.ports.attachments import Attachments
     from onward.ports.blobs import Blobs
     from onward.ports.conversations import Conversations
+    from onward.ports.egress import Egress
     from onward.ports.embed import Embedder
     from onward.ports.files import Files
     from onward.ports.hosted import Toolset
@@ -126,7 +127,8 @@ async def compose(settings: Settings, environ: Mapping[str, str]) -> AsyncGenera
         await store.recovery.settle_expired()
         catalog = await _open_models(settings, environ, stack)
         embedder = await _open_embedder(settings, environ, stack)
-        make, ingest = await _open_retrieval(settings, store, embedder, stack)
+        egress = _open_egress(settings, stack)
+        make, ingest = await _open_retrieval(settings, store, embedder, egress, stack)
         projects = Projects(make)
         engine = Engine(models=catalog, node=store.node)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -244,8 +246,16 @@ async def _open_embedder(settings: Settings, environ: Mapping[str, str], stack: 
     return local
 
 
+def _open_egress(settings: Settings, stack: AsyncExitStack) -> Egress:
+    from onward.egress.client import GuardedClient
+
+    client = GuardedClient(settings.egress_allow)
+    stack.push_async_callback(client.aclose)
+    return client
+
+
 async def _open_retrieval(
-    settings: Settings, store: SqliteStore, embedder: Embedder, stack: AsyncExitStack
+    settings: Settings, store: SqliteStore, embedder: Embedder, egress: Egress, stack: AsyncExitStack
 ) -> tuple[Callable[[int], ProjectParts], Callable[[], Coroutine[None, None, None]]]:
     from onward.retrieval.index.sqlite import SqlitePassageIndex
     from onward.retrieval.ingest import Ingestion
@@ -273,7 +283,7 @@ async def _open_retrieval(
     )
 
     def make(key: int) -> ProjectParts:
-        return _project(key, store, blobs=blobs, index=index, work=work, library=library, parser=parser)
+        return _project(key, store, blobs=blobs, index=index, work=work, library=library, parser=parser, egress=egress)
 
     return make, ingestion.run
 
@@ -287,6 +297,7 @@ def _project(
     work: SqliteWork,
     library: Library,
     parser: Parser,
+    egress: Egress,
 ) -> ProjectParts:
     from onward.retrieval.cite import SentenceCiter
     from onward.retrieval.extract import extract_answer
@@ -315,7 +326,7 @@ def _project(
             extractor=extract_answer,
             query_maker=make_queries,
         ),
-        attachments=ProjectAttachments(files=files, parser=parser),
+        attachments=ProjectAttachments(files=files, parser=parser, egress=egress),
     )
 
 

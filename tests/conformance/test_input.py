@@ -96,13 +96,6 @@ def test_a_file_that_does_not_exist_is_a_clear_error(client: OpenAI) -> None:
     assert error.value.status_code in (400, 404) and "file-none" in str(error.value)
 
 
-@pytest.mark.ledger("input:file_url")
-def test_a_file_by_url_is_refused_clearly(client: OpenAI) -> None:
-    content: Any = [{"type": "input_file", "file_url": "https://example.com/a.pdf"}]
-    with pytest.raises(openai.BadRequestError, match="file_url"):
-        client.responses.create(model="gpt-5", input=[{"role": "user", "content": content}])
-
-
 @pytest.mark.ledger("input:item_reference")
 def test_an_item_reference_stands_for_a_stored_item(client: OpenAI, upstream: Server) -> None:
     first = client.responses.create(model="gpt-5", input="remember")

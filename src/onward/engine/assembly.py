@@ -49,7 +49,7 @@ async def assemble(
 
     Raises RequestError `context_length_exceeded`.
     """
-    fresh = await inline_files(supplied, project.attachments)
+    fresh = await inline_files(supplied, project.attachments, image_urls=model.capabilities.image_urls)
     new_tokens = sum(item.tokens for item in fresh) + estimate_tokens(request.instructions or "") + tool_tokens
     window = model.capabilities.context_window
     dropped = 0 if window is None else dropped_tokens(base.tokens, window, _reserve(request, window) + new_tokens)
@@ -92,7 +92,9 @@ def _may_truncate(capabilities: Capabilities, request: TurnRequest) -> bool:
 
 async def _render(project: TurnProject, model: Model, base: Base, *, token_budget: int | None) -> Sequence[bytes]:
     items = await project.runs.context(base.lineage, token_budget=token_budget)
-    readable = await inline_files(paired(items, waiting=base.open_calls), project.attachments)
+    whole = paired(items, waiting=base.open_calls)
+    fetched = model.capabilities.image_urls
+    readable = await inline_files(whole, project.attachments, image_urls=fetched, history=True)
     fragment = model.render(readable)
     return (fragment,) if fragment else ()
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import msgspec
+from msgspec import Struct
 
 from onward.core.errors import RequestError
 from onward.core.items import Item, encode
@@ -16,32 +17,46 @@ from onward.ports.attachments import Attachments
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
-async def inline_files(items: Sequence[Item], attachments: Attachments) -> Sequence[Item]:
+class Reading(Struct, frozen=True):
+    """How files are read: `image_urls` tells whether the model fetches images itself; in `history` a file that cannot
+    be fetched any more is named instead, because it must not end a conversation."""
+
+    attachments: Attachments
+    image_urls: bool = True
+    history: bool = False
+
+
+async def inline_files(
+    items: Sequence[Item], attachments: Attachments, *, image_urls: bool = True, history: bool = False
+) -> Sequence[Item]:
     """Return the items with every `input_file` and every image by file id replaced by its content.
 
     Raises NotFoundError and RequestError from the attachments.
     """
-    if not any(_refers(item) for item in items):
+    reading = Reading(attachments, image_urls, history)
+    if not any(_refers(item, reading) for item in items):
         return items
-    return [await _inline(item, attachments) if _refers(item) else item for item in items]
+    return [await _inline(item, reading) if _refers(item, reading) else item for item in items]
 
 
 def _is_object(value: object) -> bool:
     return isinstance(value, dict)
 
 
-def _refers(item: Item) -> bool:
-    return b'"input_file"' in item.body or (b'"input_image"' in item.body and b'"file_id"' in item.body)
+def _refers(item: Item, reading: Reading) -> bool:
+    if b'"input_file"' in item.body:
+        return True
+    return b'"input_image"' in item.body and (b'"file_id"' in item.body or not reading.image_urls)
 
 
-async def _inline(item: Item, attachments: Attachments) -> Item:
+async def _inline(item: Item, reading: Reading) -> Item:
     body = _decode(item.body)
     tokens = item.tokens
     for field in ("content", "output"):
         parts = body.get(field)
         if isinstance(parts, list):
             given = msgspec.convert(parts, list[object])
-            read = [await _inline_part(part, attachments) for part in given]
+            read = [await _inline_part(part, reading) for part in given]
             tokens += sum(_text_tokens(new) for old, new in zip(given, read, strict=True) if new is not old)
             body[field] = read
     return msgspec.structs.replace(item, body=encode(body), tokens=tokens)
@@ -53,27 +68,52 @@ def _text_tokens(part: object) -> int:
     return estimate_tokens(text) if isinstance(text, str) else 0
 
 
-async def _inline_part(part: object, attachments: Attachments) -> object:
+async def _inline_part(part: object, reading: Reading) -> object:
     if not _is_object(part):
         return part
     fields = msgspec.convert(part, dict[str, object])
     kind = fields.get("type")
-    file_id = _text(fields.get("file_id"))
-    if kind == "input_image" and file_id and not fields.get("image_url"):
-        rest = {name: value for name, value in fields.items() if name != "file_id"}
-        return rest | {"image_url": await attachments.image_url(file_id)}
-    if kind == "input_file" and fields.get("file_url"):
-        raise RequestError(
-            "'file_url' is not supported by this server: upload the file and send its 'file_id'.",
-            param="input",
-            code="unsupported_parameter",
-        )
-    if kind == "input_file" and (file_id or fields.get("file_data")):
-        name, text = await attachments.text(
-            file_id=file_id, file_data=_text(fields.get("file_data")), filename=_text(fields.get("filename"))
-        )
-        return {"type": "input_text", "text": f'<file name="{name}">\n{text}\n</file>'}
+    if kind == "input_image":
+        return await _inline_image(fields, reading)
+    if kind == "input_file" and any(fields.get(name) for name in ("file_id", "file_data", "file_url")):
+        return await _inline_document(fields, reading)
     return part
+
+
+async def _inline_image(fields: dict[str, object], reading: Reading) -> object:
+    file_id, url = _text(fields.get("file_id")), _text(fields.get("image_url"))
+    if url is None:
+        if file_id is None:
+            return fields
+        rest = {name: value for name, value in fields.items() if name != "file_id"}
+        return rest | {"image_url": await reading.attachments.image_url(file_id)}
+    if reading.image_urls or url.startswith("data:"):
+        return fields
+    try:
+        return fields | {"image_url": await reading.attachments.fetch_image(url)}
+    except RequestError:
+        if not reading.history:
+            raise
+        return {"type": "input_text", "text": "[an image that is no longer available]"}
+
+
+async def _inline_document(fields: dict[str, object], reading: Reading) -> object:
+    url = _text(fields.get("file_url"))
+    file_id, file_data = _text(fields.get("file_id")), _text(fields.get("file_data"))
+    filename = _text(fields.get("filename"))
+    try:
+        name, text = await reading.attachments.text(
+            file_id=file_id,
+            file_data=file_data,
+            filename=filename,
+            file_url=None if file_id or file_data else url,
+            read_before=reading.history,
+        )
+    except RequestError:
+        if not reading.history or url is None:
+            raise
+        name, text = filename or "file", "[This file is no longer available.]"
+    return {"type": "input_text", "text": f'<file name="{name}">\n{text}\n</file>'}
 
 
 def _text(value: object) -> str | None:

@@ -89,6 +89,11 @@ def _base(name: str, kind: UpstreamKind) -> Profile:
     if kind == "embedded":
         return EMBEDDED
     profile = next((profile for pattern, profile in _FAMILIES if pattern.search(name)), _NATIVE)
+    if kind in ("ollama", "lmstudio"):
+        # These take images only inside the request.
+        return msgspec.structs.replace(
+            profile, capabilities=msgspec.structs.replace(profile.capabilities, image_urls=False)
+        )
     if kind in ("openai", "azure"):
         return msgspec.structs.replace(_OPENAI, capabilities=profile.capabilities)
     return profile

@@ -23,7 +23,7 @@ class Capabilities(Struct, frozen=True):
 
     `tool_mode`: `native` tool calls | `constrained` decoding of a call or an answer | `salvage` calls from text |
     `none`. `forced_retrieval`: search before the first model call (MODELS.md rule 2). `passage_limit`: passages that
-    fit its prompt.
+    fit its prompt. `image_urls`: its server fetches an image by URL itself; else the image is put in.
     """
 
     tool_mode: Literal["native", "constrained", "salvage", "none"] = "native"
@@ -32,6 +32,7 @@ class Capabilities(Struct, frozen=True):
     passage_limit: int | None = None
     passage_tokens: int | None = None
     images: bool = True
+    image_urls: bool = True
     json_schema: bool = True
     extractive: bool = False
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from shelf import Shelf, opened
+from sites import Page, Site, site
 
 from onward.core.errors import NotFoundError, RequestError
+from onward.egress.client import GuardedClient
 from onward.retrieval.parse.pool import ParserPool
 from onward.tools.attachments import MAX_DOCUMENT_BYTES, ProjectAttachments
 
@@ -20,9 +22,11 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 async def attachments_of(data: Path) -> AsyncGenerator[tuple[Shelf, ProjectAttachments]]:
     async with opened(data) as shelf:
         parser = ParserPool(idle_seconds=1.0)
+        egress = GuardedClient(["127.0.0.1"])
         try:
-            yield shelf, ProjectAttachments(files=shelf.files, parser=parser)
+            yield shelf, ProjectAttachments(files=shelf.files, parser=parser, egress=egress)
         finally:
+            await egress.aclose()
             await parser.aclose()
 
 
@@ -40,6 +44,39 @@ def test_images_become_data_urls_by_their_content(tmp_path: Path) -> None:
                 await attachments.image_url("file-nope")
 
     asyncio.run(main())
+
+
+def test_images_and_documents_are_fetched_by_url(tmp_path: Path) -> None:
+    pages = {
+        "/dot": Page(PNG, "image/png"),
+        "/words": Page(b"no image", "image/png"),
+        "/report": Page(
+            b"<p>Net profit rose.</p>", "text/html", headers={"Content-Disposition": 'attachment; filename="../r.html"'}
+        ),
+    }
+
+    async def main(web: Site) -> None:
+        async with attachments_of(tmp_path) as (_, attachments):
+            encoded = base64.b64encode(PNG).decode()
+            assert await attachments.fetch_image(web.url("/dot")) == f"data:image/png;base64,{encoded}"
+            for url, code in (
+                (web.url("/words"), "invalid_image_format"),
+                (web.url("/none"), "failed_to_download_image"),
+                ("http://10.0.0.1/a.png", "invalid_image_url"),
+            ):
+                with pytest.raises(RequestError) as caught:
+                    await attachments.fetch_image(url)
+                assert caught.value.code == code
+            url = web.url("/report")
+            for before in (False, True, False):
+                got = await attachments.text(
+                    file_id=None, file_data=None, filename=None, file_url=url, read_before=before
+                )
+                assert got[0] == "r.html" and got[1].strip() == "Net profit rose."
+            assert [asked.path for asked in web.asked].count("/report") == 2
+
+    with site(pages) as web:
+        asyncio.run(main(web))
 
 
 def test_documents_become_text_stored_or_inline(tmp_path: Path) -> None:

@@ -87,8 +87,20 @@ class NoFiles:
     async def image_url(self, file_id: str) -> str:
         raise AssertionError(file_id)
 
-    async def text(self, *, file_id: str | None, file_data: str | None, filename: str | None) -> tuple[str, str]:
-        raise AssertionError(file_id or file_data or filename)
+    async def fetch_image(self, url: str) -> str:
+        raise AssertionError(url)
+
+    async def text(
+        self,
+        *,
+        file_id: str | None,
+        file_data: str | None,
+        filename: str | None,
+        file_url: str | None = None,
+        read_before: bool = False,
+    ) -> tuple[str, str]:
+        del read_before
+        raise AssertionError(file_id or file_data or filename or file_url)
 
 
 class OneProject:
