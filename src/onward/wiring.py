@@ -445,8 +445,11 @@ async def _describe_model(settings: Settings, environ: Mapping[str, str]) -> str
 def _run(app: Application | str, settings: Settings) -> None:
     import uvicorn
 
+    from onward.api.http1 import JoiningProtocol
+
     uvicorn.run(
         app,
+        http=JoiningProtocol,
         factory=isinstance(app, str),
         workers=settings.workers,
         host=settings.host,

@@ -8,10 +8,23 @@ from starlette.responses import Response
 _encode = msgspec.json.Encoder().encode
 
 
+class JsonReply(Response):
+    """A JSON response whose headers are made as bytes."""
+
+    def __init__(self, body: bytes, status: int, headers: dict[str, str]) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = body
+        self.raw_headers = [
+            (b"content-length", str(len(body)).encode()),
+            (b"content-type", b"application/json"),
+            *((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()),
+        ]
+
+
 def json_reply(body: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return a JSON response; `bytes` are taken as encoded already."""
-    content = body if isinstance(body, bytes) else _encode(body)
-    return Response(content, status_code=status, media_type="application/json", headers=headers)
+    return JsonReply(body if isinstance(body, bytes) else _encode(body), status, headers or {})
 
 
 def list_body(elements: Sequence[bytes], ids: Sequence[str], *, has_more: bool) -> bytes:

@@ -84,6 +84,8 @@ class Turn:
         )
         self._passages: list[Passage] = []
         self._exchanges: list[bytes] = []
+        self._rendered: bytes | None = None
+        """The fragment of what is new, as the next turn will read it too."""
         self._announced = False
         self._announcing: asyncio.Future[None] | None = None
 
@@ -115,6 +117,8 @@ class Turn:
             if self._model.capabilities.extractive:
                 return await self._extract(fresh)
         rendered = self._model.render(fresh)
+        if fresh is self._assembly.fresh:
+            self._rendered = rendered
         for ordinal in range(MAX_MODEL_CALLS):
             ended = await self._call_model(rendered, ordinal, searched=searched)
             if ended is not None:
@@ -133,16 +137,20 @@ class Turn:
         if request.sampling.max_output_tokens is not None and request.sampling.max_output_tokens <= 0:
             return Ended(status="incomplete", usage=output.usage, incomplete_reason="max_output_tokens")
         started, first_item = now(), len(output.items)
-        timer = asyncio.get_running_loop().call_later(ANNOUNCE_SECONDS, self._announce_soon)
+        timer = None
+        if request.stream and not self._announced:
+            timer = asyncio.get_running_loop().call_later(ANNOUNCE_SECONDS, self._announce_soon)
         try:
             async with self._model.call(request) as batches:
-                timer.cancel()
+                if timer is not None:
+                    timer.cancel()
                 await self._announce()
                 async for batch in batches:
                     if events := output.take(batch):
                         await self._emit(events)
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
         reason = output.finish_reason
         cut = reason in ("length", "content_filter")
         if events := output.end_call(status="incomplete" if cut else "completed"):
@@ -291,7 +299,8 @@ class Turn:
 
     def _keep_context(self, lineage: Lineage, output: Sequence[Item]) -> None:
         key = self._assembly.key
-        fragment = self._model.render([*self._assembly.fresh, *paired(output, waiting=self._open_calls)])
+        rendered = self._model.render(self._assembly.fresh) if self._rendered is None else self._rendered
+        fragment = rendered + self._model.render(paired(output, waiting=self._open_calls))
         fragments = (*self._assembly.history, fragment) if fragment else tuple(self._assembly.history)
         self._cache.put((key[0], key[1], lineage, key[3]), fragments, grown_from=key)
 

@@ -130,19 +130,21 @@ class Upstream:
         self._chat_url = _append(base, "chat/completions")
         self._models_url = _append(base, "models")
         self._headers = _headers(endpoint)
+        self._chat_timeout: aiohttp.ClientTimeout | None = None
 
     async def post_chat(self, body: bytes) -> "aiohttp.ClientResponse":
         """Send a chat completion request and return its answer once the headers are there. Raises aiohttp's errors."""
         import aiohttp
 
-        timeouts = self.endpoint.timeouts
+        if self._chat_timeout is None:
+            self._chat_timeout = aiohttp.ClientTimeout(total=None, sock_connect=self.endpoint.timeouts.connect)
         return await self._connections.session().post(
             self._chat_url,
             data=_payload(body),
             headers=self._headers,
             allow_redirects=False,
             proxy=self.endpoint.proxy,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect),
+            timeout=self._chat_timeout,
         )
 
     async def get_models(self, *, timeout: float) -> tuple[int, bytes]:
