@@ -6,12 +6,25 @@ A value comes from the command line, else from `ONWARD_<NAME>`, else from the TO
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal, cast, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.inspect import (
+    DictType,
+    FloatType,
+    IntType,
+    LiteralType,
+    Metadata,
+    NoneType,
+    StrType,
+    Type,
+    UnionType,
+    type_info,
+)
 
 PREFIX: Final = "ONWARD_"
+SECRETS: Final = ("api_key", "upstream_key")
 
 
 def _default_data() -> str:
@@ -103,15 +116,56 @@ def load(
     for name, value in (overrides or {}).items():
         if value is not None:
             _put(values, origins, name, value, "command line")
-    try:
-        settings = msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"Invalid settings: {error}") from error
-    _check_allowed(settings.egress_allow)
+    kinds = get_type_hints(Settings, include_extras=True)
+    for name, value in values.items():
+        try:
+            values[name] = msgspec.convert(value, kinds[name], strict=False)
+        except msgspec.ValidationError as error:
+            raise _invalid(name, value, origins[name], f"expected {expected(kinds[name])}") from error
+    settings = Settings(**cast("dict[str, Any]", values))
+    _check_allowed(settings.egress_allow, origins["egress_allow"])
     return Loaded(settings, origins)
 
 
-def _check_allowed(entries: tuple[str, ...]) -> None:
+def _invalid(name: str, value: object, origin: str, reason: str) -> SettingsError:
+    """Return the error for a value, which is not shown where it may be a secret."""
+    where = origin if origin.startswith(PREFIX) else f"'{name}' ({origin})"
+    shown = "" if name in SECRETS else f" is {str(value)[:200]!r}"
+    return SettingsError(f"Invalid settings: {where}{shown}: {reason}.")
+
+
+def expected(kind: object) -> str:
+    """Return in words what values a type allows, with its range."""
+    found = type_info(kind)
+    while isinstance(found, Metadata):
+        found = found.type
+    members = found.types if isinstance(found, UnionType) else (found,)
+    return " or ".join(_words(member) for member in members if not isinstance(member, NoneType))
+
+
+def _words(kind: Type) -> str:
+    match kind:
+        case IntType():
+            return f"an integer{_range(kind.ge, kind.le)}"
+        case FloatType():
+            return f"a number{_range(kind.ge, kind.le)}"
+        case LiteralType():
+            return f"one of {', '.join(repr(value) for value in kind.values)}"
+        case StrType():
+            return f"a text that matches {kind.pattern}" if kind.pattern else "a text"
+        case DictType():
+            return "a table of texts, or in a variable pairs like 'name=target,name=target'"
+        case _:
+            return "a list of texts, or in a variable texts separated by commas"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if high is None:
+        return "" if low is None else f" of at least {low:g}"
+    return f" from {low or 0:g} to {high:g}"
+
+
+def _check_allowed(entries: tuple[str, ...], origin: str) -> None:
     if not entries:
         return
     from onward.egress.allow import AllowList
@@ -119,7 +173,7 @@ def _check_allowed(entries: tuple[str, ...]) -> None:
     try:
         AllowList(entries)
     except ValueError as error:
-        raise SettingsError(f"Invalid settings: {error} - at `egress_allow`") from error
+        raise _invalid("egress_allow", ",".join(entries), origin, str(error)) from error
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -139,7 +193,9 @@ def _parse(name: str, raw: str) -> object:
     if name != "aliases":
         return raw
     pairs = [pair.partition("=") for pair in raw.split(",") if pair.strip()]
-    return {alias.strip(): target.strip() for alias, _, target in pairs}
+    aliases = {alias.strip(): target.strip() for alias, _, target in pairs}
+    # What is no list of pairs is left as it is, for the check of its type to refuse.
+    return aliases if all(aliases) and all(aliases.values()) else raw
 
 
 def _put(values: dict[str, object], origins: dict[str, str], name: str, value: object, origin: str) -> None:

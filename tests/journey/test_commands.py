@@ -77,8 +77,8 @@ def test_what_is_wrong_is_said_in_one_line(extractive: Server) -> None:
         (onward("models", "pull", "nope"), "There are no weights 'nope'."),
         (onward("serve", "--config", "/none.toml"), "The settings file /none.toml does not exist."),
         (onward("serve", "--config", "/"), "is a directory"),
-        (onward("serve", ONWARD_PORT="many"), "Invalid settings:"),
-        (onward("doctor", ONWARD_EMBEDDER="cloud"), "Invalid settings:"),
+        (onward("serve", ONWARD_PORT="many"), "ONWARD_PORT is 'many': expected an integer"),
+        (onward("doctor", ONWARD_EMBEDDER="cloud"), "ONWARD_EMBEDDER is 'cloud': expected one of"),
         (onward("nonsense"), "No such command 'nonsense'."),
     ):
         assert done.returncode != 0 and words in done.stderr, done.stderr
@@ -90,8 +90,11 @@ def test_keys_are_created_listed_and_revoked(tmp_path: Path) -> None:
     data = str(tmp_path / "data")
     assert "No keys" in onward("keys", "list", "--data", data).stdout
     secret = onward("keys", "create", "laptop", "--data", data).stdout.strip()
+    assert onward("keys", "create", "robot", "--project", "research", "--data", data).returncode == 0
     listed = onward("keys", "list", "--data", data).stdout
     prefix = listed.split("…")[0]
+    laptop, robot = listed.splitlines()
+    assert "  project default  " in laptop and "robot" in robot and "  project research  " in robot
     assert secret.startswith(prefix) and secret not in listed and "laptop" in listed and "valid" in listed
     assert secret.encode() not in b"".join(path.read_bytes() for path in Path(data).rglob("*") if path.is_file())
     assert onward("keys", "revoke", prefix, "--data", data).returncode == 0

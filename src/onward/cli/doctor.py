@@ -12,8 +12,8 @@ import click
 
 from onward.cli.options import config_option, data_option, load_settings
 from onward.cli.weights import detect_model
+from onward.settings import SECRETS
 
-SECRETS = ("api_key", "upstream_key")
 LOW_DISK_BYTES = 1024**3
 
 

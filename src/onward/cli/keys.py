@@ -13,6 +13,7 @@ import click
 from onward.cli.options import config_option, data_option, load_settings
 
 if TYPE_CHECKING:
+    from onward.ports.keys import ApiKey
     from onward.store.sqlite.store import SqliteStore
 
 _T = TypeVar("_T")
@@ -58,19 +59,20 @@ def create(name: str, project: str, data: str | None, config: Path | None) -> No
 @data_option
 @config_option
 def list_keys(data: str | None, config: Path | None) -> None:
-    """List keys by their prefix."""
+    """List keys by their prefix, with the project that each acts for."""
 
-    async def action(store: SqliteStore) -> list[tuple[str, str, float, float | None]]:
-        return [(key.prefix, key.name, key.created_at, key.revoked_at) for key in await store.keys.list()]
+    async def action(store: SqliteStore) -> list[tuple[ApiKey, str]]:
+        projects = await store.project_names()
+        return [(key, projects.get(key.project, "?")) for key in await store.keys.list()]
 
     keys = _with_store(config, data, action)
     if not keys:
         click.echo(
             "No keys: the server listens on loopback only and asks for none. Create one: onward keys create NAME"
         )
-    for prefix, name, created, revoked in keys:
-        state = f"revoked {_day(revoked)}" if revoked is not None else "valid"
-        click.echo(f"{prefix}…  {name:<24}  created {_day(created)}  {state}")
+    for key, project in keys:
+        state = f"revoked {_day(key.revoked_at)}" if key.revoked_at is not None else "valid"
+        click.echo(f"{key.prefix}…  {key.name:<24}  project {project:<16}  created {_day(key.created_at)}  {state}")
 
 
 @command.command()

@@ -1,6 +1,5 @@
 """Forms of embedding requests and answers: texts, token arrays, float and base64, fewer dimensions."""
 
-import asyncio
 import base64
 import math
 import struct
@@ -8,7 +7,7 @@ import struct
 import msgspec
 import pytest
 
-from onward.api.resources.embeddings import Embeddings, _render, _texts
+from onward.api.resources.embeddings import Embeddings, _inputs, _read, _render
 from onward.core.errors import RequestError
 from onward.ports.embed import Vectors
 
@@ -36,13 +35,21 @@ def test_fewer_dimensions_give_a_unit_vector_again() -> None:
 
 @pytest.mark.filterwarnings("ignore:open_binary is deprecated")
 def test_tokens_become_text() -> None:
-    assert asyncio.run(_texts([[15339, 1917], [15339]])) == ["hello world", "hello"]
-    assert asyncio.run(_texts([15339, 1917])) == ["hello world"]
+    both = _read(_inputs([[15339, 1917], [15339]]))
+    assert both.texts == ["hello world", "hello"] and both.tokens == 3
+    assert _read(_inputs([15339, 1917])).texts == ["hello world"]
+
+
+@pytest.mark.filterwarnings("ignore:open_binary is deprecated")
+@pytest.mark.parametrize("text", ["a " * 8193, "🤯" * 150_000, "x" * 2_000_000, " x" * 400_000])
+def test_a_text_of_too_many_tokens_is_refused_however_long_it_is(text: str) -> None:
+    with pytest.raises(RequestError, match="This model's maximum context length is 8192 tokens, however you requested"):
+        _read(_inputs(text))
 
 
 @pytest.mark.filterwarnings("ignore:open_binary is deprecated")
 @pytest.mark.parametrize("raw", [[[10**9]], [[-1]], ["a", 1], ["a", [1]], [1, [1]]])
 def test_what_cannot_be_text_is_refused(raw: list[str | int | list[int]]) -> None:
     with pytest.raises(RequestError) as refused:
-        asyncio.run(_texts(raw))
+        _read(_inputs(raw))
     assert refused.value.param == "input"

@@ -5,7 +5,7 @@ import math
 import sys
 from array import array
 from base64 import b64encode
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -21,12 +21,18 @@ from onward.core.errors import RequestError, UpstreamError
 from onward.core.tokens import estimate_tokens
 from onward.ports.embed import EmbedError, Lane, Vectors
 
+if TYPE_CHECKING:
+    from bpe_openai import Encoding
+
 MAX_INPUTS: Final = 2048
+MAX_INPUT_TOKENS: Final = 8192
 MAX_TOKENS: Final = 300_000
+MAX_COUNTED: Final = 900_000
 QUERY_CHARACTERS: Final = 8_000
 """A larger request is embedded in the lane of ingestion, so that it does not hold back searches."""
 TOKEN_ENCODING: Final = "cl100k_base"
-"""The encoding of OpenAI's embedding models, in which clients send token arrays."""
+"""The encoding of OpenAI's embedding models: clients send token arrays in it and cut their texts by it, so that limits
+and usage count its tokens whichever model embeds."""
 
 
 class Embeddings(Struct, frozen=True):
@@ -42,56 +48,91 @@ class Embeddings(Struct, frozen=True):
 _decoder = msgspec.json.Decoder(Embeddings)
 
 
-def _decode_tokens(arrays: list[list[int]]) -> list[str]:
+class Read(Struct, frozen=True):
+    """Texts to embed and the number of their tokens together."""
+
+    texts: list[str]
+    tokens: int
+
+
+def _read(inputs: list[str] | list[list[int]]) -> Read:
+    """Return texts and their exact number of tokens. Raises RequestError for an empty, too long or undecodable one."""
     import bpe_openai
 
     encoding = bpe_openai.get_encoding(TOKEN_ENCODING)
     texts: list[str] = []
-    for index, tokens in enumerate(arrays):
-        try:
-            if any(token < 0 for token in tokens):
-                raise ValueError("negative token")
-            texts.append(str(encoding.decode(tokens)))
-        except Exception as error:
+    total = 0
+    for index, one in enumerate(inputs):
+        if not one:
+            raise RequestError("Invalid 'input': it must not be empty.", param="input", code="invalid_value")
+        tokens = _count(encoding, one) if isinstance(one, str) else len(one)
+        if tokens > MAX_INPUT_TOKENS:
+            raise _too_many(tokens)
+        total += tokens
+        if total > MAX_TOKENS:
             raise RequestError(
-                f"Invalid 'input[{index}]': the tokens are not of the encoding '{TOKEN_ENCODING}'. Send text instead.",
+                f"Invalid 'input': more than {MAX_TOKENS} tokens, the maximum of one request. Send several requests.",
                 param="input",
-                code="invalid_value",
-            ) from error
-    return texts
+                code="max_tokens_per_request",
+            )
+        texts.append(one if isinstance(one, str) else _decode(encoding, one, index))
+    return Read(texts, total)
 
 
-async def _texts(raw: str | list[str | int | list[int]]) -> list[str]:
+def _count(encoding: "Encoding", text: str) -> int:
+    # The tokenizer refuses a million characters. A text of that length is too long by far, however it is counted.
+    if len(text) > MAX_COUNTED:
+        return max(estimate_tokens(text), MAX_INPUT_TOKENS + 1)
+    from bpe_openai.errors import TokenLimitError
+
+    try:
+        return len(encoding.encode_ordinary(text))
+    except TokenLimitError as error:
+        return error.token_count
+
+
+def _decode(encoding: "Encoding", tokens: list[int], index: int) -> str:
+    try:
+        if any(token < 0 for token in tokens):
+            raise ValueError("negative token")
+        return str(encoding.decode(tokens))
+    except Exception as error:
+        raise RequestError(
+            f"Invalid 'input[{index}]': the tokens are not of the encoding '{TOKEN_ENCODING}'. Send text instead.",
+            param="input",
+            code="invalid_value",
+        ) from error
+
+
+def _too_many(tokens: int) -> RequestError:
+    return RequestError(
+        f"This model's maximum context length is {MAX_INPUT_TOKENS} tokens, however you requested {tokens} tokens "
+        f"({tokens} in your prompt; 0 for the completion). Please reduce your prompt; or completion length."
+    )
+
+
+def _inputs(raw: str | list[str | int | list[int]]) -> list[str] | list[list[int]]:
+    """Return the inputs as one list of one kind. Raises RequestError."""
     if isinstance(raw, str):
         return [raw]
+    strings = [one for one in raw if isinstance(one, str)]
+    numbers = [one for one in raw if isinstance(one, int)]
+    if numbers and len(numbers) == len(raw):
+        return [numbers]
     if len(raw) > MAX_INPUTS:
         raise too_long("input", len(raw), maximum=MAX_INPUTS, kind="array")
-    strings = [one for one in raw if isinstance(one, str)]
+    if not raw:
+        raise RequestError("Invalid 'input': it must not be empty.", param="input", code="invalid_value")
     if len(strings) == len(raw):
         return strings
-    numbers = [one for one in raw if isinstance(one, int)]
-    arrays = [numbers] if len(numbers) == len(raw) else [one for one in raw if isinstance(one, list)]
-    if len(numbers) != len(raw) and len(arrays) != len(raw):
+    arrays = [one for one in raw if isinstance(one, list)]
+    if len(arrays) != len(raw):
         raise RequestError(
             "Invalid type for 'input': send a string, an array of strings, an array of tokens or an array of those.",
             param="input",
             code="invalid_type",
         )
-    return await asyncio.to_thread(_decode_tokens, arrays)
-
-
-def _check(texts: list[str]) -> int:
-    """Return the number of tokens, estimated. Raises RequestError."""
-    if not texts or not all(texts):
-        raise RequestError("Invalid 'input': it must not be empty.", param="input", code="invalid_value")
-    tokens = sum(estimate_tokens(text.encode("utf-8", "replace")) for text in texts)
-    if tokens > MAX_TOKENS:
-        raise RequestError(
-            f"Invalid 'input': about {tokens} tokens in one request, the maximum is {MAX_TOKENS}. Send several.",
-            param="input",
-            code="max_tokens_per_request",
-        )
-    return tokens
+    return arrays
 
 
 def _rows(vectors: Vectors, dimensions: int | None) -> list[bytes]:
@@ -134,8 +175,8 @@ def _render(vectors: Vectors, body: Embeddings, model: str, tokens: int) -> byte
 async def create(request: Request) -> Response:
     """Embed the inputs of a request."""
     body = await read_json(request, _decoder)
-    texts = await _texts(body.input)
-    tokens = _check(texts)
+    given = await asyncio.to_thread(_read, _inputs(body.input))
+    texts = given.texts
     embedder = embedder_of(request)
     if body.dimensions is not None and body.dimensions < 1:
         raise out_of_range("dimensions", body.dimensions, low=1)
@@ -151,7 +192,7 @@ async def create(request: Request) -> Response:
             param="dimensions",
             code="invalid_value",
         )
-    return json_reply(await asyncio.to_thread(_render, vectors, body, embedder.model, tokens))
+    return json_reply(await asyncio.to_thread(_render, vectors, body, embedder.model, given.tokens))
 
 
 routes: list[BaseRoute] = [Route("/v1/embeddings", create, methods=["POST"])]

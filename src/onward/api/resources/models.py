@@ -1,4 +1,4 @@
-"""`/v1/models`: the names that this server answers to."""
+"""`/v1/models`: the list shows what is configured; a single name is there as soon as requests for it are served."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -6,28 +6,33 @@ from starlette.routing import BaseRoute, Route
 
 from onward.api.reply import json_reply
 from onward.api.services import services_of
-from onward.core.errors import NotFoundError
+from onward.core.errors import NotFoundError, RequestError
 
 CREATED = 1_763_769_600
 """A model's `created`: upstreams do not tell it, and clients only need it to stay the same (2025-11-22)."""
 
 
-def _view(name: str) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": CREATED, "owned_by": "onward"}
+def _view(name: str, served_by: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": CREATED, "owned_by": "onward", "served_by": served_by}
 
 
 async def list_models(request: Request) -> Response:
     """List the models."""
-    names = await services_of(request).models.names()
-    return json_reply({"object": "list", "data": [_view(name) for name in names]})
+    models = services_of(request).models
+    names = await models.names()
+    return json_reply({"object": "list", "data": [_view(name, (await models.resolve(name)).name) for name in names]})
 
 
 async def retrieve(request: Request) -> Response:
-    """Return one model."""
+    """Return a model for every name that a request would be served under; `served_by` says by what."""
     name = request.path_params["model"]
-    if name not in await services_of(request).models.names():
-        raise NotFoundError(f"The model '{name[:200]}' does not exist", param="model", code="model_not_found")
-    return json_reply(_view(name))
+    try:
+        model = await services_of(request).models.resolve(name)
+    except RequestError as error:
+        raise NotFoundError(
+            f"The model '{name[:200]}' does not exist", param="model", code="model_not_found"
+        ) from error
+    return json_reply(_view(name, model.name))
 
 
 routes: list[BaseRoute] = [

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from onward.core.errors import RequestError
+from onward.core.errors import NotFoundError
 from onward.ports.runs import Page
 from onward.store.sqlite.cursor import Cursor, Value
 
@@ -25,7 +25,8 @@ def select_page(
     """Return the rows of one page, and whether more follow in its direction.
 
     `select` ends in an open WHERE clause that `values` fill; `order_by` names its columns of creation and key; `find`
-    returns the place of a public id, also of a deleted row. With `before` alone, the page ends at the cursor.
+    returns the place of a public id, also of a deleted row. With `before` alone, the page ends at the cursor. Raises
+    NotFoundError for a cursor that never was, as pages of items do.
     """
     ascending = page.order == "asc"
     backwards = page.before is not None and page.after is None
@@ -36,9 +37,7 @@ def select_page(
         if public_id is not None:
             found = find(public_id)
             if found is None:
-                raise RequestError(
-                    f"No object with id '{public_id[:200]}' was found.", param=name, code="invalid_value"
-                )
+                raise NotFoundError(f"No object found with id '{public_id[:200]}'.", param=name)
             clauses.append(f" AND {place} {'>' if forward == ascending else '<'} (?, ?)")
             bound += found
     direction = "ASC" if ascending != backwards else "DESC"

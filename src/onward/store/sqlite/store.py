@@ -19,6 +19,7 @@ from onward.store.sqlite.sweep import sweep
 DEFAULT_PROJECT: Final = "default"
 
 _FIND_PROJECT = "SELECT key FROM projects WHERE name = ?"
+_PROJECTS = "SELECT key, name FROM projects"
 _ADD_PROJECT = "INSERT INTO projects (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
 
 
@@ -67,6 +68,10 @@ class SqliteStore:
     async def project(self, name: str) -> int:
         """Return the key of the project `name`, creating it where it is missing."""
         return await self.state.write(lambda cursor: _project(cursor, name))
+
+    async def project_names(self) -> dict[int, str]:
+        """Return the name of every project by its key."""
+        return await self.state.read(lambda cursor: dict(cursor.execute(_PROJECTS).fetchall()))
 
     async def sweep(self) -> int:
         """Remove items and configurations that nothing reaches any more and return how many rows went."""
