@@ -137,6 +137,22 @@ def test_batches_take_files_with_settings_of_their_own(strict: OpenAI) -> None:
     assert strict.vector_stores.file_batches.cancel(batch.id, vector_store_id=store.id).status == "completed"
 
 
+@pytest.mark.ledger("vector_stores:shared_files")
+def test_a_file_that_is_attached_again_stays_in_its_first_batch(strict: OpenAI) -> None:
+    store, batches = strict.vector_stores.create(), strict.vector_stores.file_batches
+    files = [upload(strict, f"Text number {number}.") for number in range(3)]
+    first = batches.create_and_poll(store.id, file_ids=files)
+    assert first.file_counts.completed == first.file_counts.total == 3
+    second = batches.create_and_poll(store.id, file_ids=files[:2])
+    assert second.status == "completed" and second.file_counts.completed == second.file_counts.total == 2
+    strict.vector_stores.files.create_and_poll(files[2], vector_store_id=store.id)
+    again = batches.retrieve(first.id, vector_store_id=store.id)
+    assert again == first
+    assert {file.id for file in batches.list_files(first.id, vector_store_id=store.id)} == set(files)
+    assert {file.id for file in batches.list_files(second.id, vector_store_id=store.id)} == set(files[:2])
+    assert strict.vector_stores.retrieve(store.id).file_counts.total == 3
+
+
 @pytest.mark.ledger("vector_stores:batch_upload")
 def test_a_batch_is_uploaded_and_awaited_in_one_call(strict: OpenAI) -> None:
     store = strict.vector_stores.create()

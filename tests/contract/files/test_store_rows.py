@@ -93,6 +93,67 @@ def test_what_a_dead_process_held_is_free_at_once(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_file_belongs_to_every_batch_that_it_came_with(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as shelf:
+            store = await shelf.stores.create(NewStore(name="s"))
+            files = [await shelf.upload(text, f"{text}.txt") for text in "abcd"]
+            plain = [Attach(file_id=file.id) for file in files]
+            one = await shelf.stores.attach_batch(store.id, plain)
+            items = await shelf.work.claim(owner="w", seconds=60, limit=10)
+            assert await shelf.ledger.complete(items[0], attributes={}, usage_bytes=1)
+            assert await shelf.ledger.fail(items[1], Fault("invalid_file", "broken"))
+            two = await shelf.stores.attach_batch(store.id, plain)
+            await shelf.stores.attach(store.id, plain[0])
+            await shelf.stores.attach(store.id, Attach(file_id=files[2].id, recipe=Recipe(200, 50)))
+
+            async def seen(batch: str) -> tuple[FileCounts, set[str]]:
+                listed = await shelf.stores.files(store.id, Page(limit=3), batch_id=batch)
+                rest = await shelf.stores.files(store.id, Page(after=listed.files[-1].file_id), batch_id=batch)
+                assert listed.has_more and not rest.has_more
+                both = [*listed.files, *rest.files]
+                assert len(both) == 4
+                return (await shelf.stores.batch(store.id, batch)).counts, {file.file_id for file in both}
+
+            everything = {file.id for file in files}
+            assert await seen(one.id) == await seen(two.id) == (FileCounts(in_progress=3, completed=1), everything)
+            assert (await shelf.stores.get(store.id)).counts == FileCounts(in_progress=3, completed=1)
+            for item in await shelf.work.claim(owner="w", seconds=60, limit=10):
+                if item.kind == "ingest":
+                    await shelf.ledger.complete(item, attributes={}, usage_bytes=1)
+            assert await shelf.ledger.complete(items[3], attributes={}, usage_bytes=1)
+            assert await seen(one.id) == await seen(two.id) == (FileCounts(completed=4), everything)
+            await shelf.stores.detach(store.id, files[3].id)
+            for batch in (one.id, two.id):
+                assert (await shelf.stores.batch(store.id, batch)).counts == FileCounts(completed=3)
+                ids = [file.file_id for file in (await shelf.stores.files(store.id, Page(), batch_id=batch)).files]
+                assert sorted(ids) == sorted(file.id for file in files[:3])
+            await shelf.stores.delete(store.id)
+            async with shelf.working():
+                await shelf.quiet()
+            left = "SELECT (SELECT count(*) FROM further_batches) + (SELECT count(*) FROM vector_store_files)"
+            assert await shelf.state.read(lambda cursor: cursor.execute(left).fetchall()) == [(0,)]
+
+    asyncio.run(main())
+
+
+def test_cancelling_the_second_batch_leaves_what_the_first_waits_for(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as shelf:
+            store, files = await shelf.new_store()
+            files = [await shelf.upload(text, f"{text}.txt") for text in "ab"]
+            one = await shelf.stores.attach_batch(store.id, [Attach(file_id=files[0].id)])
+            two = await shelf.stores.attach_batch(store.id, [Attach(file_id=file.id) for file in files])
+            stopped = await shelf.stores.cancel_batch(store.id, two.id)
+            assert stopped.stopped and stopped.counts == FileCounts(in_progress=1, cancelled=1)
+            assert (await shelf.stores.batch(store.id, one.id)).counts == FileCounts(in_progress=1)
+            await shelf.stores.attach(store.id, Attach(file_id=files[1].id))
+            assert (await shelf.stores.cancel_batch(store.id, two.id)).counts == FileCounts(in_progress=2)
+            assert (await shelf.stores.get(store.id)).counts == FileCounts(in_progress=2)
+
+    asyncio.run(main())
+
+
 def test_attaching_again_keeps_the_place_unless_the_recipe_changed(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as shelf:

@@ -1,5 +1,6 @@
 """Attaching files to stores: the row and the order to ingest it come into being in one transaction."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from onward.core import clock
@@ -14,7 +15,7 @@ from onward.store.sqlite.work import SqliteWork
 _FILE = f"SELECT key FROM files WHERE project = ? AND id = ? AND {LIVE}"
 _LIVE = "SELECT 1 FROM files WHERE project = ? AND key = ? AND deleted = 0"
 _EXISTING = (
-    "SELECT key, status, max_tokens, overlap_tokens FROM vector_store_files"
+    "SELECT key, batch, status, max_tokens, overlap_tokens FROM vector_store_files"
     " WHERE project = ? AND file = ? AND store = ? AND deleted = 0"
 )
 _INSERT = (
@@ -24,6 +25,8 @@ _INSERT = (
 )
 _RETIRE = "UPDATE vector_store_files SET deleted = 1 WHERE project = ? AND key = ?"
 _REUSE = "UPDATE vector_store_files SET attributes = ?, batch = ? WHERE project = ? AND key = ?"
+_FURTHER = "INSERT OR IGNORE INTO further_batches (project, batch, link) VALUES (?, ?, ?)"
+_OTHERS = "SELECT batch FROM further_batches WHERE project = ? AND link = ?"
 _TOUCH: Final = "UPDATE vector_stores SET last_active_at = ? WHERE project = ? AND key = ? AND last_active_at < ?"
 
 
@@ -53,24 +56,38 @@ def attach(
 ) -> None:
     """Put a file into a store and order its ingestion, inside a write.
 
-    A file that is there with the same recipe keeps its place and only takes over the attributes.
+    A file that is there with the same recipe keeps its place and only takes over the attributes. It stays in the
+    batches that it came with, also where another recipe gives it a new place.
     """
     attributes = encode_attributes(by.attributes)
-    existing: tuple[int, str, int, int] | None = first(cursor, _EXISTING, (project, file, store))
+    existing: tuple[int, int, str, int, int] | None = first(cursor, _EXISTING, (project, file, store))
+    held = batch
     if existing is not None:
-        key, status, *recipe = existing
+        key, earlier, status, *recipe = existing
+        work.enqueue(cursor, project, "sync_link", store=store, file=file, link=key)
         if status in ("completed", "in_progress") and recipe == [by.recipe.max_tokens, by.recipe.overlap_tokens]:
-            cursor.execute(_REUSE, (attributes, batch, project, key))
-            work.enqueue(cursor, project, "sync_link", store=store, file=file, link=key)
+            cursor.execute(_REUSE, (attributes, earlier or batch, project, key))
+            _join(cursor, project, key, earlier or batch, (batch,))
             return
         cursor.execute(_RETIRE, (project, key))
-        work.enqueue(cursor, project, "sync_link", store=store, file=file, link=key)
+        # Who waits for a file may cancel it: the batch that waits already, else the new one.
+        held = (earlier or batch) if status == "in_progress" else batch
     link = state.keys.take(cursor, "vector_store_files")
     cursor.execute(
         _INSERT,
-        (project, link, store, file, batch, clock.now(), attributes, by.recipe.max_tokens, by.recipe.overlap_tokens),
+        (project, link, store, file, held, clock.now(), attributes, by.recipe.max_tokens, by.recipe.overlap_tokens),
     )
+    if existing is not None:
+        others: list[tuple[int]] = cursor.execute(_OTHERS, (project, existing[0])).fetchall()
+        _join(cursor, project, link, held, (existing[1], batch, *(other for (other,) in others)))
     work.enqueue(cursor, project, "ingest", store=store, file=file, link=link)
+
+
+def _join(cursor: Cursor, project: int, link: int, held: int, batches: Iterable[int]) -> None:
+    """Count a place to `batches` too (0: none) besides the one that holds it."""
+    for batch in batches:
+        if batch not in (0, held):
+            cursor.execute(_FURTHER, (project, batch, link))
 
 
 def touch(cursor: Cursor, project: int, store: VectorStore, *, every: float = 0.0) -> None:

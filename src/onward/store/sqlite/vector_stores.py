@@ -76,6 +76,11 @@ _LINK_PLACE = (
     " ORDER BY l.key DESC LIMIT 1"
 )
 _FILES = f"SELECT {LINK_COLUMNS} FROM {LINKS} WHERE l.project = ? AND l.store = ? AND l.deleted = 0"
+_OF_BATCH = " AND l.batch = ? AND l.batch <> 0"
+_SHARED = "SELECT 1 FROM further_batches WHERE project = ? AND batch = ? LIMIT 1"
+_OF_SHARED_BATCH = (
+    " AND (l.batch = ? AND l.batch <> 0 OR l.key IN (SELECT link FROM further_batches WHERE project = ? AND batch = ?))"
+)
 _ATTRIBUTES = "UPDATE vector_store_files SET attributes = ? WHERE project = ? AND key = ?"
 _DETACH = "UPDATE vector_store_files SET deleted = 1 WHERE project = ? AND key = ?"
 _NAMED = (
@@ -134,7 +139,7 @@ class SqliteVectorStores:
         return await self._state.read(lambda cursor: find_store(cursor, self._project, store_id))
 
     async def page(self, page: Page) -> StorePage:
-        """Return a page of stores. Raises RequestError for an unknown cursor."""
+        """Return a page of stores. Raises NotFoundError for an unknown cursor."""
 
         def look(cursor: Cursor) -> StorePage:
             def place(public_id: str) -> Place | None:
@@ -247,8 +252,10 @@ class SqliteVectorStores:
             store = find_store(cursor, self._project, store_id)
             select, values = _FILES, [self._project, store.key]
             if batch_id is not None:
-                select += " AND l.batch = ? AND l.batch <> 0"
-                values.append(find_batch(cursor, self._project, store, batch_id).key)
+                batch = find_batch(cursor, self._project, store, batch_id).key
+                shared = first(cursor, _SHARED, (self._project, batch)) is not None
+                select += _OF_SHARED_BATCH if shared else _OF_BATCH
+                values += (batch, self._project, batch) if shared else (batch,)
             if store.expired:
                 return StoreFilePage((), has_more=False)
 
