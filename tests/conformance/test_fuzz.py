@@ -152,7 +152,9 @@ def test_an_id_of_any_characters_is_not_found(target: Target, method: str, path:
         filled = path.format(text, conversation=target.conversation, store=target.store)
         answer = target.http.request(method, filled)
         check(answer.status, answer.body)
-        assert answer.status in (400, 404, 405), (filled, answer.status)
+        # A name that nobody here knows is passed on to the upstream, so that a model of that name is there.
+        passed_on = path == "/models/{}" and answer.status == 200
+        assert passed_on or answer.status in (400, 404, 405), (filled, answer.status)
         assert "x-injected" not in answer.headers
 
 

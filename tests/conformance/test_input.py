@@ -132,6 +132,15 @@ def test_unknown_item_types_and_fields_are_kept_and_come_back(client: OpenAI) ->
     assert stored[1]["mood"] == "curious"
 
 
+@pytest.mark.ledger("input:unknown_types")
+def test_the_sdk_reads_an_item_of_an_unknown_type_whole(server: Server) -> None:
+    client = server.client(strict=False)
+    item: Any = {"type": "holographic_call", "id": "hc_2", "beam": {"depth": [1, {"x": None}]}}
+    conversation = client.conversations.create(items=[item])
+    assert [one.to_dict() for one in client.conversations.items.list(conversation.id)] == [item]
+    assert client.conversations.items.retrieve("hc_2", conversation_id=conversation.id).to_dict() == item
+
+
 @pytest.mark.ledger("input:reasoning_needs_follower")
 def test_reasoning_without_its_following_item_is_refused(client: OpenAI) -> None:
     items: Any = [{"type": "reasoning", "id": "rs_1", "summary": []}, {"role": "user", "content": "x"}]
