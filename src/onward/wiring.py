@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from onward.ports.vector_stores import StoreSearch, VectorStores
     from onward.store.sqlite.store import SqliteStore
     from onward.store.sqlite.work import SqliteWork
+    from onward.tools.web_search import WebSearch
 
 log = logging.getLogger("onward")
 
@@ -64,6 +65,13 @@ class ProjectParts(Struct, frozen=True, kw_only=True):
     search: StoreSearch
     toolset: Toolset
     attachments: Attachments
+
+
+class Outside(Struct, frozen=True, kw_only=True):
+    """What reaches beyond this server."""
+
+    egress: Egress
+    web: WebSearch | None = None
 
 
 class Composition(Struct, frozen=True, kw_only=True):
@@ -127,8 +135,7 @@ async def compose(settings: Settings, environ: Mapping[str, str]) -> AsyncGenera
         await store.recovery.settle_expired()
         catalog = await _open_models(settings, environ, stack)
         embedder = await _open_embedder(settings, environ, stack)
-        egress = _open_egress(settings, stack)
-        make, ingest = await _open_retrieval(settings, store, embedder, egress, stack)
+        make, ingest = await _open_retrieval(settings, store, embedder, _open_outside(settings, stack), stack)
         projects = Projects(make)
         engine = Engine(models=catalog, node=store.node)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -246,16 +253,22 @@ async def _open_embedder(settings: Settings, environ: Mapping[str, str], stack: 
     return local
 
 
-def _open_egress(settings: Settings, stack: AsyncExitStack) -> Egress:
+def _open_outside(settings: Settings, stack: AsyncExitStack) -> Outside:
     from onward.egress.client import GuardedClient
 
     client = GuardedClient(settings.egress_allow)
     stack.push_async_callback(client.aclose)
-    return client
+    if settings.web_search_url is None:
+        return Outside(egress=client)
+    from onward.tools.searxng import SearxngSearch
+
+    web = SearxngSearch(settings.web_search_url)
+    stack.push_async_callback(web.aclose)
+    return Outside(egress=client, web=web)
 
 
 async def _open_retrieval(
-    settings: Settings, store: SqliteStore, embedder: Embedder, egress: Egress, stack: AsyncExitStack
+    settings: Settings, store: SqliteStore, embedder: Embedder, outside: Outside, stack: AsyncExitStack
 ) -> tuple[Callable[[int], ProjectParts], Callable[[], Coroutine[None, None, None]]]:
     from onward.retrieval.index.sqlite import SqlitePassageIndex
     from onward.retrieval.ingest import Ingestion
@@ -283,7 +296,9 @@ async def _open_retrieval(
     )
 
     def make(key: int) -> ProjectParts:
-        return _project(key, store, blobs=blobs, index=index, work=work, library=library, parser=parser, egress=egress)
+        return _project(
+            key, store, blobs=blobs, index=index, work=work, library=library, parser=parser, outside=outside
+        )
 
     return make, ingestion.run
 
@@ -297,7 +312,7 @@ def _project(
     work: SqliteWork,
     library: Library,
     parser: Parser,
-    egress: Egress,
+    outside: Outside,
 ) -> ProjectParts:
     from onward.retrieval.cite import SentenceCiter
     from onward.retrieval.extract import extract_answer
@@ -325,8 +340,9 @@ def _project(
             citers=SentenceCiter,
             extractor=extract_answer,
             query_maker=make_queries,
+            web=outside.web,
         ),
-        attachments=ProjectAttachments(files=files, parser=parser, egress=egress),
+        attachments=ProjectAttachments(files=files, parser=parser, egress=outside.egress),
     )
 
 

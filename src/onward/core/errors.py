@@ -13,6 +13,7 @@
     ├── UpstreamError               502  the model's server failed or answered nonsense
     │   ├── UpstreamTimeout         504
     │   └── UpstreamUnavailable     503
+    ├── ToolServerError             424  a tool server of the request cannot be used
     ├── StorageFull                 507  no space left; never retried by SDKs
     └── InternalError               500
 
@@ -132,6 +133,13 @@ class UpstreamUnavailable(UpstreamError):
     """The model's server cannot be reached."""
 
     status = 503
+
+
+class ToolServerError(OnwardError):
+    """A tool server of the request failed."""
+
+    status = 424
+    type = "external_connector_error"
 
 
 class StorageFull(OnwardError):

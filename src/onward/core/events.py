@@ -7,11 +7,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-from onward.core.items import Citation, Item
+from onward.core.items import Cited, Item
 from onward.core.turns import RunError
 from onward.core.usage import Usage
 
 Channel = Literal["text", "refusal", "arguments", "reasoning", "summary", "code", "input"]
+
+
+class TurnQueued(Struct, frozen=True):
+    """The run exists and waits for its turn; TurnStarted follows."""
 
 
 class TurnStarted(Struct, frozen=True):
@@ -19,13 +23,14 @@ class TurnStarted(Struct, frozen=True):
 
 
 class ItemOpened(Struct, frozen=True):
-    """An output item begins. `name` and `call_id` are set for calls."""
+    """An output item begins. `name` and `call_id` are set for calls, `label` for those of a tool server."""
 
     index: int
     id: str
     type: str
     name: str | None = None
     call_id: str | None = None
+    label: str | None = None
 
 
 class Delta(Struct, frozen=True):
@@ -41,7 +46,7 @@ class Annotation(Struct, frozen=True):
     """A citation was decided for the open message `index`."""
 
     index: int
-    citation: Citation
+    citation: Cited
     part: int = 0
 
 
@@ -52,11 +57,25 @@ class ItemClosed(Struct, frozen=True):
     item: Item
 
 
+class ItemCut(Struct, frozen=True):
+    """The open item `index` ended with the process that wrote it: it is closed, but no part of the output."""
+
+    index: int
+    item: Item
+
+
+class NumbersSkipped(Struct, frozen=True):
+    """Frames that may have been sent before a process died were not kept: their numbers are never given again."""
+
+    count: int
+
+
 class ToolStarted(Struct, frozen=True):
-    """A hosted tool's item `index` is about to run (`in_progress`, then its own verb)."""
+    """A hosted tool's item `index` is about to run (`in_progress`, then its own verb). `arguments` are whole."""
 
     index: int
     queries: tuple[str, ...] = ()
+    arguments: str = ""
 
 
 class ToolFinished(Struct, frozen=True):
@@ -106,11 +125,14 @@ class TurnCancelled(Struct, frozen=True):
 
 
 Event = (
-    TurnStarted
+    TurnQueued
+    | TurnStarted
     | ItemOpened
     | Delta
     | Annotation
     | ItemClosed
+    | ItemCut
+    | NumbersSkipped
     | ToolStarted
     | ToolFinished
     | ActionRequired

@@ -52,6 +52,19 @@ class Citation(Struct, frozen=True, rename={"kind": "type"}):
     document_end: int | None = None
 
 
+class UrlCitation(Struct, frozen=True, rename={"kind": "type"}):
+    """Support for a range of an answer, in code points, by a page of the web."""
+
+    url: str
+    title: str
+    start_index: int
+    end_index: int
+    kind: Literal["url_citation"] = "url_citation"
+
+
+Cited = Citation | UrlCitation
+
+
 class ContentPart(Struct, frozen=True, omit_defaults=True, rename={"kind": "type"}):
     """Any content part of a message or of a tool output; fields not of its type are absent."""
 

@@ -1,8 +1,13 @@
 """Tools as a turn declares them, and the choice among them, in terms no dialect owns."""
 
-from typing import Literal
+import re
+from typing import Final, Literal
 
 from msgspec import Raw, Struct
+
+MAX_FUNCTION_NAME: Final = 64
+"""Characters of a function's name that every upstream takes."""
+_UNNAMEABLE: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 class FunctionTool(Struct, frozen=True, tag="function"):
@@ -32,6 +37,52 @@ class FileSearchTool(Struct, frozen=True, tag="file_search"):
     filters: Raw | None = None
 
 
+class WebSearchTool(Struct, frozen=True, tag="web_search"):
+    """Search of the web. `kind` is how the request names it; `live` is false where nothing new may be fetched."""
+
+    kind: str = "web_search"
+    allowed_domains: tuple[str, ...] = ()
+    context_size: Literal["low", "medium", "high"] = "medium"
+    country: str | None = None
+    live: bool = True
+
+
+class Access:
+    """Where a tool server is and how a request may enter it: never encoded, stored or shown, so it is no Struct."""
+
+    __slots__ = ("headers", "url")
+
+    def __init__(self, url: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        self.url = url
+        self.headers = headers
+
+    def __repr__(self) -> str:
+        return "Access(...)"
+
+
+class ToolMatch(Struct, frozen=True):
+    """Some of a server's tools: those named, those that only read (or that do not); None matches any."""
+
+    names: frozenset[str] | None = None
+    read_only: bool | None = None
+
+    def matches(self, name: str, *, read_only: bool) -> bool:
+        """Tell whether a tool is among them."""
+        return (self.names is None or name in self.names) and self.read_only in (None, read_only)
+
+
+class McpTool(Struct, frozen=True, tag="mcp"):
+    """The tools of a Model Context Protocol server. A call needs the client's approval where `approve` matches and
+    `skip` does not."""
+
+    label: str
+    access: Access
+    description: str | None = None
+    allowed: ToolMatch = ToolMatch()
+    approve: ToolMatch | None = ToolMatch()
+    skip: ToolMatch | None = None
+
+
 class HostedTool(Struct, frozen=True, tag="hosted"):
     """A hosted tool kept as it was sent, for an adapter registered under `kind`."""
 
@@ -39,7 +90,7 @@ class HostedTool(Struct, frozen=True, tag="hosted"):
     spec: Raw
 
 
-Tool = FunctionTool | FileSearchTool | HostedTool
+Tool = FunctionTool | FileSearchTool | WebSearchTool | McpTool | HostedTool
 
 
 class ToolChoice(Struct, frozen=True):
@@ -67,5 +118,12 @@ def tool_name(tool: Tool) -> str:
             return tool.name
         case FileSearchTool():
             return "file_search"
-        case HostedTool():
+        case WebSearchTool() | HostedTool():
             return tool.kind
+        case McpTool():
+            return f"mcp:{tool.label}"
+
+
+def function_name(name: str) -> str:
+    """Return the name by which a model calls a function that its server calls `name`."""
+    return _UNNAMEABLE.sub("_", name)[:MAX_FUNCTION_NAME] or "_"

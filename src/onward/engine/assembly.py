@@ -14,6 +14,7 @@ from onward.engine.context import ContextCache, ContextKey
 from onward.engine.inline import inline_files
 from onward.engine.pairs import paired
 from onward.engine.project import TurnProject
+from onward.engine.servers import as_calls
 from onward.ports.model import Capabilities, Model
 from onward.ports.runs import Base
 
@@ -92,7 +93,7 @@ def _may_truncate(capabilities: Capabilities, request: TurnRequest) -> bool:
 
 async def _render(project: TurnProject, model: Model, base: Base, *, token_budget: int | None) -> Sequence[bytes]:
     items = await project.runs.context(base.lineage, token_budget=token_budget)
-    whole = paired(items, waiting=base.open_calls)
+    whole = as_calls(paired(items, waiting=base.open_calls))
     fetched = model.capabilities.image_urls
     readable = await inline_files(whole, project.attachments, image_urls=fetched, history=True)
     fragment = model.render(readable)

@@ -17,6 +17,7 @@ from onward.engine.loop import Turn
 from onward.engine.pairs import check_duplicates, check_pairs, duplicate
 from onward.engine.project import TurnProject
 from onward.engine.run_state import RunState
+from onward.engine.servers import recall
 from onward.ports.model import Models
 from onward.ports.runs import Base, LeaseLost
 
@@ -54,15 +55,18 @@ class Engine:
         check_duplicates(supplied)
         check_pairs(base.open_calls, supplied)
         await _check_fresh(project, request, base, supplied)
+        recalled = await recall(project.runs, request, dispatch, base, supplied)
         tool_tokens = dispatch.tokens(model.capabilities)
-        assembly = await assemble(project, model, request, base, supplied, self._cache, tool_tokens=tool_tokens)
+        readable = recalled.readable
+        assembly = await assemble(project, model, request, base, readable, self._cache, tool_tokens=tool_tokens)
         state = RunState(
             project.runs, request, base, supplied, suffix=suffix, created_at=created_at, owner=self._node, model=model
         )
-        turn = Turn(project, request, model, dispatch, assembly, base, state, self._cache, emit)
+        turn = Turn(project, request, model, dispatch, recalled, assembly, base, state, self._cache, emit)
         self._active.add(state)
         try:
-            return await turn.run()
+            async with dispatch.session() as session:
+                return await turn.run(session)
         finally:
             self._active.discard(state)
 

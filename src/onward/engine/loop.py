@@ -11,6 +11,7 @@ from onward.core import compose
 from onward.core.clock import now
 from onward.core.errors import InternalError, OnwardError, UpstreamError
 from onward.core.events import (
+    Delta,
     Event,
     ToolFinished,
     ToolStarted,
@@ -24,7 +25,7 @@ from onward.core.ids import new_id
 from onward.core.items import Item, encode
 from onward.core.lineage import Lineage
 from onward.core.tokens import estimate_tokens
-from onward.core.tools import FileSearchTool, ToolCall
+from onward.core.tools import FileSearchTool, McpTool, ToolCall
 from onward.core.turns import RunError, TurnRequest, TurnResult
 from onward.core.usage import Usage
 from onward.engine.assembly import Assembly, recent_questions, with_passages
@@ -34,7 +35,8 @@ from onward.engine.output import HostedCall, Output
 from onward.engine.pairs import paired
 from onward.engine.project import TurnProject
 from onward.engine.run_state import Ended, RunState
-from onward.ports.hosted import Outcome, Passage
+from onward.engine.servers import Approved, Recalled, as_calls
+from onward.ports.hosted import Outcome, Passage, Session
 from onward.ports.model import Model, ModelRequest, TextDelta
 from onward.ports.runs import Base, ModelCall
 
@@ -62,6 +64,7 @@ class Turn:
         request: TurnRequest,
         model: Model,
         dispatch: Dispatch,
+        recalled: Recalled,
         assembly: Assembly,
         base: Base,
         state: RunState,
@@ -72,13 +75,15 @@ class Turn:
         self._request = request
         self._model = model
         self._dispatch = dispatch
+        self._recalled = recalled
+        self._session: Session | None = None
         self._assembly = assembly
         self._base = base
         self._state = state
         self._cache = cache
         self._emit = emit
         self._output = Output(
-            hosted=dispatch.item_type,
+            hosted=dispatch.offer,
             parallel_tool_calls=request.parallel_tool_calls,
             allowance=request.max_tool_calls,
         )
@@ -89,8 +94,12 @@ class Turn:
         self._announced = False
         self._announcing: asyncio.Future[None] | None = None
 
-    async def run(self) -> TurnResult:
-        """Run to the end. Raises OnwardError where it fails before anything was emitted."""
+    async def run(self, session: Session | None) -> TurnResult:
+        """Run to the end with the hosted tools of `session`.
+
+        Raises OnwardError where it fails before anything was emitted.
+        """
+        self._session = session
         try:
             return await self._run()
         except asyncio.CancelledError:
@@ -111,6 +120,7 @@ class Turn:
     async def _generate(self) -> Ended:
         fresh = self._assembly.fresh
         searched = False
+        await self._open_servers()
         if self._searches_first():
             fresh = await self._search_first(fresh)
             searched = True
@@ -126,7 +136,7 @@ class Turn:
             if not self._output.hosted_calls:
                 return Ended(status="completed", usage=self._output.usage)
             await self._run_tools()
-            if self._output.client_calls:
+            if self._output.client_calls or self._output.approvals:
                 return Ended(status="completed", usage=self._output.usage)
         raise UpstreamError(f"The model called tools {MAX_MODEL_CALLS} times without an answer.")
 
@@ -200,25 +210,56 @@ class Turn:
             )
         )
 
+    async def _open_servers(self) -> None:
+        """List the tools of servers that the context does not know, then run the calls that the client approved."""
+        for tool in self._recalled.unlisted:
+            assert isinstance(tool, McpTool) and self._session is not None
+            call = ToolCall(new_id("call_"), "", "")
+            hosted, opened = self._output.open_hosted("mcp_list_tools", call, label=tool.label)
+            await self._announce()
+            await self._emit((opened,))
+            outcome = await self._session.list_tools(tool)
+            item = await self._settle_tool(hosted, outcome)
+            if outcome.fault is not None:
+                raise outcome.fault
+            self._dispatch.listed(tool, item)
+        results = [await self._run_approved(approved) for approved in self._recalled.approved]
+        if results:
+            self._exchanges.append(self._model.render(exchange(results, preface=())))
+
+    async def _run_approved(self, approved: Approved) -> tuple[ToolCall, Outcome]:
+        offer = self._dispatch.approved_offer(approved.tool, approved.name)
+        call = ToolCall(new_id("call_"), offer.function.name, approved.arguments)
+        hosted, opened = self._output.open_hosted(offer.item_type, call, offer=offer)
+        await self._announce()
+        await self._emit((opened, Delta(hosted.index, "arguments", call.arguments)))
+        return call, await self._run_tool(hosted, approval=approved.request_id)
+
     async def _run_tools(self) -> None:
         await self._emit((UsageReported(self._output.usage),))
-        results: list[tuple[ToolCall, Outcome]] = []
-        for hosted in self._output.hosted_calls:
-            await self._emit((ToolStarted(hosted.index, self._dispatch.queries(hosted.call)),))
-            outcome = await self._dispatch.run(hosted.call)
-            await self._settle_tool(hosted, outcome)
-            results.append((hosted.call, outcome))
-        if not self._output.client_calls:
+        results = [(hosted.call, await self._run_tool(hosted)) for hosted in self._output.hosted_calls]
+        if not self._output.client_calls and not self._output.approvals:
             self._exchanges.append(self._model.render(exchange(results, preface=self._output.said)))
 
-    async def _settle_tool(self, hosted: HostedCall, outcome: Outcome) -> None:
-        item = compose.hosted_call(hosted.id, hosted.type, body=outcome.body, status=outcome.status)
+    async def _run_tool(self, hosted: HostedCall, *, approval: str | None = None) -> Outcome:
+        assert hosted.offer is not None and self._session is not None
+        call = hosted.call
+        await self._emit((ToolStarted(hosted.index, self._dispatch.queries(call), call.arguments),))
+        outcome = await self._session.run(hosted.offer, call, approval=approval)
+        await self._settle_tool(hosted, outcome)
+        return outcome
+
+    async def _settle_tool(self, hosted: HostedCall, outcome: Outcome) -> Item:
+        # Calls of tool servers are read again in later turns; searches are not.
+        tokens = estimate_tokens(outcome.body) if hosted.type == "mcp_call" else 0
+        item = compose.hosted_call(hosted.id, hosted.type, body=outcome.body, status=outcome.status, tokens=tokens)
         closed = self._output.close_hosted(hosted, item)
         self._passages.extend(outcome.passages)
         if self._passages and self._request.format.kind == "text":
             passages = tuple(self._passages)
             self._output.new_citer = lambda: self._project.toolset.citer(passages)
         await self._emit((ToolFinished(hosted.index, outcome.status), closed))
+        return item
 
     def _searches_first(self) -> bool:
         capabilities = self._model.capabilities
@@ -300,7 +341,7 @@ class Turn:
     def _keep_context(self, lineage: Lineage, output: Sequence[Item]) -> None:
         key = self._assembly.key
         rendered = self._model.render(self._assembly.fresh) if self._rendered is None else self._rendered
-        fragment = rendered + self._model.render(paired(output, waiting=self._open_calls))
+        fragment = rendered + self._model.render(as_calls(paired(output, waiting=self._open_calls)))
         fragments = (*self._assembly.history, fragment) if fragment else tuple(self._assembly.history)
         self._cache.put((key[0], key[1], lineage, key[3]), fragments, grown_from=key)
 

@@ -1,16 +1,16 @@
 """Folds what a model says into output items and neutral events. Knows no store, tool or wire format."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 
 from onward.core import compose
 from onward.core.errors import UpstreamError
 from onward.core.events import Annotation, Channel, Delta, Event, ItemClosed, ItemOpened
 from onward.core.ids import new_id, new_item_id
-from onward.core.items import Citation, Item
+from onward.core.items import Cited, Item
 from onward.core.tools import ToolCall
 from onward.core.usage import Usage
-from onward.ports.hosted import Citer
+from onward.ports.hosted import Citer, Offer
 from onward.ports.model import (
     CallDelta,
     Finished,
@@ -22,11 +22,14 @@ from onward.ports.model import (
     Used,
 )
 
+SHOWN_AS_WRITTEN: Final = frozenset({"function_call", "mcp_call"})
+"""Items whose arguments are told while the model writes them."""
+
 
 class OpenItem:
     """An output item that is being written."""
 
-    __slots__ = ("call", "chunks", "citations", "citer", "id", "index", "refusal", "type")
+    __slots__ = ("call", "chunks", "citations", "citer", "id", "index", "offer", "refusal", "type")
 
     def __init__(self, index: int, item_type: str) -> None:
         self.index = index
@@ -34,32 +37,38 @@ class OpenItem:
         self.id = new_item_id(item_type)
         self.chunks: list[str] = []
         self.refusal: list[str] = []
-        self.citations: list[Citation] = []
+        self.citations: list[Cited] = []
         self.citer: Citer | None = None
         self.call: tuple[str, str] | None = None
+        self.offer: Offer | None = None
 
 
 class HostedCall:
-    """A hosted call that the model has asked for; its item is open until the tool has run."""
+    """A hosted call that the model has asked for; its item is open until the tool has run.
 
-    __slots__ = ("call", "id", "index", "type")
+    `label` is that of a server that is asked what it offers.
+    """
 
-    def __init__(self, item: OpenItem, call: ToolCall) -> None:
+    __slots__ = ("call", "id", "index", "label", "offer", "type")
+
+    def __init__(self, item: OpenItem, call: ToolCall, label: str | None = None) -> None:
         self.index = item.index
         self.id = item.id
         self.type = item.type
+        self.offer = item.offer
+        self.label = item.offer.label if item.offer is not None else label
         self.call = call
 
 
 class Output:
     """The output of one turn, over all its model calls.
 
-    `hosted` maps a tool name to the item type of its calls, None for the client's functions. `allowance` is how many
-    hosted calls may still begin (None: any number).
+    `hosted` returns the hosted function of a name, None for the client's functions. `allowance` is how many hosted
+    calls may still begin (None: any number). `approvals` counts the calls that the client has to approve first.
     """
 
     def __init__(
-        self, *, hosted: Callable[[str], str | None], parallel_tool_calls: bool, allowance: int | None = None
+        self, *, hosted: Callable[[str], Offer | None], parallel_tool_calls: bool, allowance: int | None = None
     ) -> None:
         self._hosted = hosted
         self._parallel = parallel_tool_calls
@@ -69,6 +78,7 @@ class Output:
         self.usage = Usage()
         self.hosted_calls: list[HostedCall] = []
         self.client_calls: list[ToolCall] = []
+        self.approvals = 0
         self.finish_reason: FinishReason | None = None
         self.call_usage: Usage | None = None
         self._open: OpenItem | None = None
@@ -85,6 +95,7 @@ class Output:
         self._first_item = len(self.items)
         self.hosted_calls = []
         self.client_calls = []
+        self.approvals = 0
         self.finish_reason = None
         self.call_usage = None
         self._call_index = None
@@ -123,15 +134,19 @@ class Output:
         events: list[Event] = []
         if status == "incomplete":
             for call in tuple(self._unsettled.values()):
-                events.append(self.close_hosted(call, _unfinished(call.id, call.type)))
+                events.append(self.close_hosted(call, _unfinished(call)))
         self._close(events, status)
         return events
 
-    def open_hosted(self, item_type: str, call: ToolCall) -> tuple[HostedCall, ItemOpened]:
+    def open_hosted(
+        self, item_type: str, call: ToolCall, *, offer: Offer | None = None, label: str | None = None
+    ) -> tuple[HostedCall, ItemOpened]:
         """Open the item of a hosted call that the engine itself makes."""
         item = self._new(item_type)
+        item.offer = offer
         self._open = None
-        return self._await_tool(item, call), ItemOpened(item.index, item.id, item.type)
+        hosted = self._await_tool(item, call, label)
+        return hosted, ItemOpened(item.index, item.id, item.type, offer.name if offer else None, None, hosted.label)
 
     def close_hosted(self, call: HostedCall, item: Item) -> ItemClosed:
         """Close the item of a hosted call with its result."""
@@ -139,8 +154,8 @@ class Output:
         self.items[call.index] = item
         return ItemClosed(call.index, item)
 
-    def _await_tool(self, item: OpenItem, call: ToolCall) -> HostedCall:
-        hosted = self._unsettled[item.index] = HostedCall(item, call)
+    def _await_tool(self, item: OpenItem, call: ToolCall, label: str | None = None) -> HostedCall:
+        hosted = self._unsettled[item.index] = HostedCall(item, call, label)
         return hosted
 
     @property
@@ -181,7 +196,7 @@ class Output:
         if item.citer is not None:
             self._cite(item, item.citer.feed(text), events)
 
-    def _cite(self, item: OpenItem, citations: Sequence[Citation], events: list[Event]) -> None:
+    def _cite(self, item: OpenItem, citations: Sequence[Cited], events: list[Event]) -> None:
         for citation in citations:
             item.citations.append(citation)
             events.append(Annotation(item.index, citation))
@@ -212,22 +227,25 @@ class Output:
             raise UpstreamError("The model's server mixed the arguments of several calls.", code="upstream_malformed")
         self._generated += len(delta.arguments)
         item.chunks.append(delta.arguments)
-        if item.type == "function_call":
+        if item.type in SHOWN_AS_WRITTEN:
             events.append(Delta(item.index, "arguments", delta.arguments))
 
     def _begin_call_item(self, delta: CallDelta, events: list[Event]) -> bool:
         name = delta.name or ""
-        hosted = self._hosted(name)
-        if hosted is not None and self.allowance is not None:
+        offer = self._hosted(name)
+        if offer is not None and self.allowance is not None:
             if self.allowance <= 0:
                 return False
             self.allowance -= 1
-        item = self._new(hosted or "function_call")
+        item = self._new(offer.item_type if offer is not None else "function_call")
+        item.offer = offer
         call_id = delta.call_id if delta.call_id and delta.call_id not in self._call_ids else new_id("call_")
         self._call_ids.add(call_id)
         item.call = (call_id, name)
-        if hosted is None:
+        if offer is None:
             events.append(ItemOpened(item.index, item.id, item.type, name, item.call[0]))
+        elif offer.shows:
+            events.append(ItemOpened(item.index, item.id, item.type, offer.name, None, offer.label))
         else:
             events.append(ItemOpened(item.index, item.id, item.type))
         return True
@@ -260,7 +278,7 @@ class Output:
         call_id, name = item.call or ("", "")
         if not arguments and status == "completed":
             arguments = "{}"
-            if item.type == "function_call":
+            if item.type in SHOWN_AS_WRITTEN:
                 events.append(Delta(item.index, "arguments", arguments))
         call = ToolCall(call_id, name, arguments)
         if item.type == "function_call":
@@ -268,17 +286,21 @@ class Output:
                 self.client_calls.append(call)
             closed = compose.function_call(item.id, call_id=call_id, name=name, arguments=arguments, status=status)
             self._finish(item, closed, events)
+        elif item.offer is not None and item.offer.asks:
+            self.approvals += status == "completed"
+            self._finish(item, _unfinished(HostedCall(item, call)), events)
         elif status == "completed":
             self.hosted_calls.append(self._await_tool(item, call))
         else:
-            self._finish(item, _unfinished(item.id, item.type), events)
+            self._finish(item, _unfinished(HostedCall(item, call)), events)
 
     def _finish(self, item: OpenItem, closed: Item, events: list[Event]) -> None:
         self.items[item.index] = closed
         events.append(ItemClosed(item.index, closed))
 
 
-def _unfinished(item_id: str, item_type: str) -> Item:
-    """Return the item of a hosted call that never ran."""
-    body = b'{"queries":[],"results":null}' if item_type == "file_search_call" else b"{}"
-    return compose.hosted_call(item_id, item_type, body=body, status="incomplete")
+def _unfinished(call: HostedCall) -> Item:
+    """Return the item of a hosted call that has not run."""
+    name = call.offer.name if call.offer is not None else call.call.name
+    body = compose.hosted_members(call.type, name=name, label=call.label, arguments=call.call.arguments)
+    return compose.hosted_call(call.id, call.type, body=body, status="incomplete")

@@ -179,6 +179,10 @@ class Runs(Protocol):
         """
         ...
 
+    async def of_types(self, lineage: Lineage, types: Sequence[str]) -> Sequence[Item]:
+        """Return the visible items of a lineage that are of one of `types`, oldest first."""
+        ...
+
     async def contains(self, lineage: Lineage, item_ids: Sequence[str]) -> str | None:
         """Return the first of `item_ids` that is visible in the lineage."""
         ...

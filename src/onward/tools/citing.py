@@ -1,8 +1,8 @@
-"""Citations of an answer in terms of files: which span is supported by which place of which file."""
+"""Citations of an answer: which span is supported by which place of which file, or by which page of the web."""
 
 from collections.abc import Sequence
 
-from onward.core.items import Citation
+from onward.core.items import Citation, Cited, UrlCitation
 from onward.ports import cite, hosted, passages
 
 
@@ -31,16 +31,18 @@ class MatchingCiter:
         self._citer = citer
         self._passages = found
 
-    def feed(self, text: str) -> Sequence[Citation]:
+    def feed(self, text: str) -> Sequence[Cited]:
         """Take more of the answer and return the citations decided by it."""
         return [self._named(citation) for citation in self._citer.feed(text)]
 
-    def finish(self) -> Sequence[Citation]:
+    def finish(self) -> Sequence[Cited]:
         """Return the citations of what is left."""
         return [self._named(citation) for citation in self._citer.finish()]
 
-    def _named(self, citation: cite.Citation) -> Citation:
+    def _named(self, citation: cite.Citation) -> Cited:
         passage = self._passages[citation.passage]
+        if passage.url is not None:
+            return UrlCitation(passage.url, passage.filename, citation.start, citation.end)
         return Citation(
             file_id=passage.file_id,
             filename=passage.filename,

@@ -87,6 +87,14 @@ def ranking_of(tool: FileSearchTool, *, limit: int) -> Ranking:
     )
 
 
+async def run(stores: StoreSearch, tool: FileSearchTool, call: ToolCall) -> Outcome:
+    """Run a call of the model's; a fault becomes a failed outcome."""
+    queries = queries_of(call)
+    if not queries:
+        return failed((), 'The call had no queries. Call file_search with {"queries": ["..."]}.')
+    return await search(stores, tool, queries, shown=queries)
+
+
 async def search(
     stores: StoreSearch,
     tool: FileSearchTool,

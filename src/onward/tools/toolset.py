@@ -1,15 +1,17 @@
-"""The hosted tools of one project: today file_search; a further tool is one more branch here and a file of its own."""
+"""The hosted tools of one project: a further tool is one more branch here and a file of its own."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from onward.core.errors import OnwardError, RequestError
-from onward.core.tools import FileSearchTool, FunctionTool, Tool, ToolCall, tool_name
+from onward.core.items import Item
+from onward.core.tools import FileSearchTool, Tool, ToolCall, WebSearchTool, tool_name
 from onward.ports import hosted
 from onward.ports.asking import Extractor, QueryMaker
 from onward.ports.cite import CiterFactory
 from onward.ports.vector_stores import StoreSearch, VectorStores, expired_store
-from onward.tools import file_search
+from onward.tools import file_search, web_search
 from onward.tools.citing import MatchingCiter, as_ranked
 
 FORCED_THRESHOLD: Final = 0.003
@@ -33,43 +35,66 @@ class ProjectToolset:
         citers: CiterFactory,
         extractor: Extractor,
         query_maker: QueryMaker,
+        web: web_search.WebSearch | None = None,
     ) -> None:
         self._vector_stores = vector_stores
         self._search = search
         self._citers = citers
         self._extractor = extractor
         self._query_maker = query_maker
+        self._web = web
 
     def supports(self, tool: Tool) -> bool:
         """Tell whether this server runs the tool."""
-        return isinstance(tool, FileSearchTool)
+        return isinstance(tool, FileSearchTool | WebSearchTool)
 
     async def check(self, tool: Tool) -> None:
         """Check a declaration. Raises RequestError, NotFoundError."""
-        declared = _file_search(tool)
-        if not declared.vector_store_ids:
+        match tool:
+            case FileSearchTool():
+                await self._check_stores(tool)
+            case WebSearchTool() if self._web is None:
+                raise RequestError(
+                    f"Tool '{tool.kind}' is not available on this server: no search endpoint is configured "
+                    "(ONWARD_WEB_SEARCH_URL).",
+                    param="tools",
+                    code="unsupported_tool",
+                )
+            case _:
+                pass
+
+    async def _check_stores(self, tool: FileSearchTool) -> None:
+        if not tool.vector_store_ids:
             raise RequestError("The tool 'file_search' needs at least one vector store.", param="tools")
-        file_search.filter_of(declared)
-        for store_id in declared.vector_store_ids:
+        file_search.filter_of(tool)
+        for store_id in tool.vector_store_ids:
             if (await self._vector_stores.get(store_id)).expired:
                 raise expired_store(store_id)
 
-    def declare(self, tool: Tool) -> FunctionTool:
-        """Return how the model sees the tool."""
-        _file_search(tool)
-        return file_search.DECLARATION
+    def lists(self, tool: Tool) -> bool:
+        """Tell whether what the tool offers is learnt from its server."""
+        del tool
+        return False
+
+    def offers(self, tool: Tool, listing: Item | None = None) -> Sequence[hosted.Offer]:
+        """Return what the tool offers the model."""
+        del listing
+        match tool:
+            case FileSearchTool():
+                return (hosted.Offer(file_search.DECLARATION, "file_search_call", tool, file_search.NAME),)
+            case WebSearchTool():
+                return (web_search.offer(tool),)
+            case _:
+                raise _unknown(tool)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncGenerator[hosted.Session]:
+        """Return the tools for the length of a turn."""
+        yield _TurnTools(self._search, self._web)
 
     def queries(self, call: ToolCall) -> tuple[str, ...]:
         """Return the queries of a search call."""
         return file_search.queries_of(call) if call.name == file_search.NAME else ()
-
-    async def run(self, tool: Tool, call: ToolCall) -> hosted.Outcome:
-        """Run the call; a fault of the tool is an Outcome with status `failed`."""
-        declared = _file_search(tool)
-        queries = file_search.queries_of(call)
-        if not queries:
-            return file_search.failed((), 'The call had no queries. Call file_search with {"queries": ["..."]}.')
-        return await file_search.search(self._search, declared, queries, shown=queries)
 
     async def search_first(
         self, tool: Tool, messages: Sequence[str], *, limit: int | None, tokens: int | None = None
@@ -94,7 +119,35 @@ class ProjectToolset:
         return self._extractor(question, as_ranked(passages)).text
 
 
+class _TurnTools:
+    """Implements `Session`."""
+
+    def __init__(self, search: StoreSearch, web: web_search.WebSearch | None) -> None:
+        self._search = search
+        self._web = web
+
+    async def list_tools(self, tool: Tool) -> hosted.Outcome:
+        """Ask a tool server what it offers."""
+        raise _unknown(tool)
+
+    async def run(self, offer: hosted.Offer, call: ToolCall, *, approval: str | None = None) -> hosted.Outcome:
+        """Run the call; a fault of the tool is an Outcome with status `failed`."""
+        del approval
+        tool = offer.tool
+        match tool:
+            case FileSearchTool():
+                return await file_search.run(self._search, tool, call)
+            case WebSearchTool() if self._web is not None:
+                return await web_search.search(self._web, tool, call)
+            case _:
+                raise _unknown(tool)
+
+
 def _file_search(tool: Tool) -> FileSearchTool:
     if not isinstance(tool, FileSearchTool):
-        raise OnwardError(f"The tool '{tool_name(tool)}' does not run on this server.")
+        raise _unknown(tool)
     return tool
+
+
+def _unknown(tool: Tool) -> OnwardError:
+    return OnwardError(f"The tool '{tool_name(tool)}' does not run on this server.")

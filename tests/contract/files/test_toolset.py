@@ -14,6 +14,7 @@ from onward.core.errors import NotFoundError, RequestError
 from onward.core.items import read_file_search_call
 from onward.core.tokens import estimate_tokens
 from onward.core.tools import FileSearchTool, FunctionTool, HostedTool, ToolCall
+from onward.ports.hosted import Outcome
 from onward.ports.vector_stores import Attach, NewStore
 from onward.retrieval.cite import SentenceCiter
 from onward.retrieval.extract import extract_answer
@@ -56,14 +57,19 @@ def call(*queries: str) -> ToolCall:
     return ToolCall("call_1", "file_search", msgspec.json.encode({"queries": queries}).decode())
 
 
+async def run(toolset: ProjectToolset, tool: FileSearchTool, asked: ToolCall) -> Outcome:
+    async with toolset.session() as session:
+        return await session.run(toolset.offers(tool)[0], asked)
+
+
 def test_a_call_finds_passages_that_an_answer_cites(tmp_path: Path, embedder_dir: Path) -> None:
     async def main() -> None:
         async with stocked(tmp_path, embedder_dir) as (_, toolset, tool):
-            assert toolset.supports(tool) and toolset.declare(tool).name == "file_search"
+            assert toolset.supports(tool) and toolset.offers(tool)[0].function.name == "file_search"
             await toolset.check(tool)
             asked = call("refund of digital goods")
             assert toolset.queries(asked) == ("refund of digital goods",)
-            outcome = await toolset.run(tool, asked)
+            outcome = await run(toolset, tool, asked)
             seen = read_file_search_call(outcome.body)
             assert outcome.status == "completed" and seen.queries == ("refund of digital goods",)
             assert seen.results is not None and seen.results[0].filename == "policy.md"
@@ -73,7 +79,7 @@ def test_a_call_finds_passages_that_an_answer_cites(tmp_path: Path, embedder_dir
             cited = [*citer.feed(answer[:30]), *citer.feed(answer[30:]), *citer.finish()]
             assert len(cited) == 1
             (citation,) = cited
-            assert citation.filename == "policy.md" and citation.kind == "file_citation"
+            assert citation.kind == "file_citation" and citation.filename == "policy.md"
             assert citation.quote is not None and "Digital goods are refunded only before" in citation.quote
             assert citation.start_index == 0 and citation.end_index is not None
             assert answer[: citation.end_index].startswith("We refund digital goods")
@@ -88,10 +94,10 @@ def test_filters_and_limits_of_the_declaration_hold(tmp_path: Path, embedder_dir
         async with stocked(tmp_path, embedder_dir) as (_, toolset, tool):
             only = Raw(b'{"type":"eq","key":"kind","value":"hours"}')
             filtered = msgspec.structs.replace(tool, filters=only)
-            found = await toolset.run(filtered, call("refund"))
+            found = await run(toolset, filtered, call("refund"))
             assert {passage.filename for passage in found.passages} == {"hours.md"}
             limited = msgspec.structs.replace(tool, max_num_results=1)
-            assert len((await toolset.run(limited, call("refund", "opening hours"))).passages) == 1
+            assert len((await run(toolset, limited, call("refund", "opening hours"))).passages) == 1
 
     asyncio.run(main())
 
@@ -99,7 +105,7 @@ def test_filters_and_limits_of_the_declaration_hold(tmp_path: Path, embedder_dir
 def test_a_call_without_queries_is_answered_with_how_to_ask(tmp_path: Path, embedder_dir: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path, embedder_dir=embedder_dir) as shelf:
-            outcome = await toolset_of(shelf).run(FileSearchTool(("vs_1",)), ToolCall("c", "file_search", "{"))
+            outcome = await run(toolset_of(shelf), FileSearchTool(("vs_1",)), ToolCall("c", "file_search", "{"))
             assert outcome.status == "failed" and "queries" in outcome.answer
 
     asyncio.run(main())
@@ -156,7 +162,7 @@ def test_what_cannot_be_searched_is_refused_before_the_turn(tmp_path: Path, embe
                 HostedTool("web_search", Raw(b"{}"))
             )
             await shelf.stores.delete(tool.vector_store_ids[0])
-            late = await toolset.run(tool, call("refund"))
+            late = await run(toolset, tool, call("refund"))
             assert late.status == "failed" and "not found" in late.answer
 
     asyncio.run(main())

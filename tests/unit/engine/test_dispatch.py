@@ -9,9 +9,11 @@ from onward.core.tools import FunctionTool, Tool, ToolChoice
 from onward.core.turns import TurnRequest
 from onward.engine.dispatch import Dispatch
 from onward.engine.output import Output
+from onward.ports.hosted import Offer
 from onward.ports.model import CallDelta, Capabilities, Finished, RefusalDelta, TextDelta
 
 F, G = FunctionTool("f"), FunctionTool("g")
+OFFER = Offer(FunctionTool("file_search"), "file_search_call", SEARCH, "file_search")
 AUTO, NONE = ToolChoice(), ToolChoice("none")
 
 
@@ -57,7 +59,7 @@ def test_declarations_and_first_passages_count() -> None:
 
 
 def output() -> Output:
-    return Output(hosted=lambda name: "file_search_call" if name == "file_search" else None, parallel_tool_calls=True)
+    return Output(hosted=lambda name: OFFER if name == "file_search" else None, parallel_tool_calls=True)
 
 
 def test_text_after_a_refusal_begins_a_message() -> None:
@@ -103,7 +105,7 @@ def test_arguments_that_come_after_their_call_was_closed_are_a_fault(between: Te
 
 
 def test_all_fragments_of_an_ignored_call_are_ignored() -> None:
-    fold = Output(hosted=lambda name: "file_search_call", parallel_tool_calls=True, allowance=0)
+    fold = Output(hosted=lambda name: OFFER, parallel_tool_calls=True, allowance=0)
     fold.begin_call()
     assert fold.take((CallDelta(0, "", "call_1", "file_search"), CallDelta(0, "{}"), CallDelta(0, " "))) == []
     serial = Output(hosted=lambda name: None, parallel_tool_calls=False)

@@ -16,7 +16,7 @@ from onward.core.items import Citation, Item, encode
 from onward.core.tools import FileSearchTool, FunctionTool, Tool, ToolCall
 from onward.core.turns import TurnRequest, TurnResult
 from onward.engine.engine import Engine
-from onward.ports.hosted import Citer, Outcome, Passage
+from onward.ports.hosted import Citer, Offer, Outcome, Passage
 from onward.ports.model import Model
 from onward.ports.runs import Runs
 from onward.store.sqlite.store import SqliteStore, open_store
@@ -52,16 +52,30 @@ class HeldToolset:
     async def check(self, tool: Tool) -> None:
         del tool
 
-    def declare(self, tool: Tool) -> FunctionTool:
+    def lists(self, tool: Tool) -> bool:
         del tool
-        return FunctionTool("file_search")
+        return False
+
+    def offers(self, tool: Tool, listing: Item | None = None) -> Sequence[Offer]:
+        del listing
+        return (Offer(FunctionTool("file_search"), "file_search_call", tool, "file_search"),)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncGenerator["HeldToolset"]:
+        yield self
+
+    async def list_tools(self, tool: Tool) -> Outcome:
+        raise AssertionError(tool)
 
     def queries(self, call: ToolCall) -> tuple[str, ...]:
         del call
         return ("refunds",)
 
-    async def run(self, tool: Tool, call: ToolCall) -> Outcome:
-        del tool, call
+    async def run(self, offer: Offer, call: ToolCall, *, approval: str | None = None) -> Outcome:
+        del offer, call, approval
+        return await self.find()
+
+    async def find(self) -> Outcome:
         self.started.set()
         await self.gate.wait()
         return Outcome(encode({"queries": ["refunds"], "results": []}), PASSAGE.text, passages=(PASSAGE,))
@@ -69,8 +83,8 @@ class HeldToolset:
     async def search_first(
         self, tool: Tool, messages: Sequence[str], *, limit: int | None, tokens: int | None = None
     ) -> Outcome | None:
-        del messages, limit, tokens
-        return await self.run(tool, ToolCall("call_0", "file_search", "{}"))
+        del tool, messages, limit, tokens
+        return await self.find()
 
     def citer(self, passages: Sequence[Passage]) -> Citer:
         del passages

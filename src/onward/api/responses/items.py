@@ -18,6 +18,8 @@ def item_view(item: Item, include: Include) -> bytes:
     match item.type:
         case "file_search_call" if "file_search_call.results" not in include:
             return encode(_decode(item.body) | {"results": None})
+        case "web_search_call" if "web_search_call.action.sources" not in include and b'"sources"' in item.body:
+            return _without_sources(item)
         case "code_interpreter_call" if "code_interpreter_call.outputs" not in include:
             return encode(_decode(item.body) | {"outputs": None})
         case "reasoning" if "reasoning.encrypted_content" not in include and b'"encrypted_content"' in item.body:
@@ -26,6 +28,14 @@ def item_view(item: Item, include: Include) -> bytes:
             return _without_images(item)
         case _:
             return item.body
+
+
+def _without_sources(item: Item) -> bytes:
+    body = _decode(item.body)
+    action = body.get("action")
+    if isinstance(action, dict):
+        body["action"] = {name: value for name, value in cast("Fields", action).items() if name != "sources"}
+    return encode(body)
 
 
 def _without_images(item: Item) -> bytes:

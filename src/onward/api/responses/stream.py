@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from onward.api.responses.items import Include, item_view
 from onward.api.responses.view import Head, Outcome, render_response
-from onward.core.compose import citation_json
+from onward.core.compose import WITHOUT_STATUS, citation_json, hosted_members
 from onward.core.events import (
     ActionRequired,
     Annotation,
@@ -52,7 +52,11 @@ _HOSTED_VERBS: Final = {
     "file_search_call": b"searching",
     "web_search_call": b"searching",
     "code_interpreter_call": b"interpreting",
+    "mcp_call": None,
+    "mcp_list_tools": None,
 }
+"""Hosted items that tell of their progress, each with its own verb for the work, if it has one."""
+_FAILURES_TOLD: Final = frozenset({"mcp_call", "mcp_list_tools"})
 
 
 class _Content(Struct, frozen=True):
@@ -174,7 +178,7 @@ class ResponseStream:
             out.append(b'%b%b,"obfuscation":"%b","sequence_number":%d}\n\n' % (head, delta, pad, number))
 
     def _begin_part(self, item: _Open, event: Delta, out: list[bytes]) -> bytes:
-        name = _DELTAS[event.channel]
+        name = b"response.mcp_call_arguments.delta" if item.type == "mcp_call" else _DELTAS[event.channel]
         where = b'"item_id":%b,"output_index":%d' % (item.id, event.index)
         if event.channel in _PART_CHANNELS:
             where += b',"content_index":%d' % event.part
@@ -194,13 +198,19 @@ class ResponseStream:
             self._hosted(event.index, b"in_progress", out)
 
     def _tool_started(self, event: ToolStarted, out: list[bytes]) -> None:
-        verb = _HOSTED_VERBS.get(self._open[event.index].type)
+        item = self._open[event.index]
+        verb = _HOSTED_VERBS.get(item.type)
         if verb is not None:
             self._hosted(event.index, verb, out)
+        elif item.type == "mcp_call":
+            said = b'"item_id":%b,"output_index":%d,"arguments":%b' % (item.id, event.index, encode(event.arguments))
+            self._frame(b"response.mcp_call_arguments.done", said, out)
 
     def _tool_finished(self, event: ToolFinished, out: list[bytes]) -> None:
         if event.status == "completed":
             self._hosted(event.index, b"completed", out)
+        elif self._open[event.index].type in _FAILURES_TOLD:
+            self._hosted(event.index, b"failed", out)
 
     def _hosted(self, index: int, verb: bytes, out: list[bytes]) -> None:
         item = self._open[index]
@@ -251,7 +261,9 @@ class ResponseStream:
 
 def _opening(event: ItemOpened) -> bytes:
     """Return an item as it stands when it begins."""
-    head = b'{"id":%b,"type":%b,"status":"in_progress"' % (encode(event.id), encode(event.type))
+    head = b'{"id":%b,"type":%b' % (encode(event.id), encode(event.type))
+    if event.type not in WITHOUT_STATUS:
+        head += b',"status":"in_progress"'
     match event.type:
         case "message":
             rest = b',"role":"assistant","content":[]}'
@@ -259,10 +271,9 @@ def _opening(event: ItemOpened) -> bytes:
             rest = b',"summary":[],"content":[]}'
         case "function_call":
             rest = b',"arguments":"","call_id":%b,"name":%b}' % (encode(event.call_id), encode(event.name))
-        case "file_search_call":
-            rest = b',"queries":[],"results":null}'
         case _:
-            rest = b"}"
+            members = hosted_members(event.type, name=event.name or "", label=event.label)
+            rest = b"," + members[1:] if len(members) > 2 else members[1:]
     return head + rest
 
 

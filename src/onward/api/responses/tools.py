@@ -13,6 +13,7 @@ from msgspec import Raw, Struct
 
 from onward.api.errors import invalid_value, missing_parameter, out_of_range
 from onward.api.responses.schemas import check_parameters
+from onward.api.responses.server_tools import WEB_SEARCH, read_mcp, read_web_search
 from onward.core.errors import RequestError
 from onward.core.items import encode
 from onward.core.tools import FileSearchTool, FunctionTool, HostedTool, RankingOptions, Tool, ToolChoice
@@ -24,6 +25,8 @@ HOSTED_CHOICES: Final = (
     "file_search",
     "web_search",
     "web_search_preview",
+    "web_search_2025_08_26",
+    "web_search_preview_2025_03_11",
     "computer_use_preview",
     "code_interpreter",
     "image_generation",
@@ -68,6 +71,9 @@ def _read_tools(raw: bytes) -> Tools:
 _read_cached = lru_cache(maxsize=256)(_read_tools)
 
 
+_read_tools_once = lru_cache(maxsize=256)(_read_tools)
+
+
 def _read_tool(fields: Fields, path: str) -> tuple[Tool, Fields]:
     kind = fields.get("type")
     if not isinstance(kind, str):
@@ -76,6 +82,10 @@ def _read_tool(fields: Fields, path: str) -> tuple[Tool, Fields]:
         return _function(fields, path)
     if kind == "file_search":
         return _file_search(fields, path)
+    if kind in WEB_SEARCH:
+        return read_web_search(fields, path)
+    if kind == "mcp":
+        return read_mcp(fields, path)
     return HostedTool(kind, Raw(encode(fields))), fields
 
 
@@ -239,6 +249,15 @@ def _choice_name(value: Fields, path: str) -> str:
         if not isinstance(name, str):
             raise missing_parameter(f"{path}.name")
         return name
+    if kind == "mcp":
+        return _server_choice(value, path)
     if isinstance(kind, str) and kind in HOSTED_CHOICES:
-        return kind
+        return WEB_SEARCH.get(kind, kind)
     raise invalid_value(f"{path}.type", kind, ("function", "custom", "allowed_tools", *HOSTED_CHOICES))
+
+
+def _server_choice(value: Fields, path: str) -> str:
+    label, name = value.get("server_label"), value.get("name")
+    if not isinstance(label, str):
+        raise missing_parameter(f"{path}.server_label")
+    return f"mcp:{label}:{name}" if isinstance(name, str) else f"mcp:{label}"

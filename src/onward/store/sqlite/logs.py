@@ -8,7 +8,7 @@ from msgspec import Struct
 from onward.core.items import Item
 from onward.core.lineage import EMPTY_HASH, Lineage, Segment, extend_hash
 from onward.store.sqlite.cursor import Cursor, first
-from onward.store.sqlite.encoding import pack_lineage, pack_names, unpack_lineage, unpack_names
+from onward.store.sqlite.encoding import pack_lineage, pack_names, pack_type, unpack_lineage, unpack_names
 from onward.store.sqlite.items import COLUMNS, item_of, keys_of_id
 from onward.store.sqlite.keyspace import KeySpace
 
@@ -29,7 +29,7 @@ _HASH = "SELECT hash, total FROM entries WHERE project = ? AND log = ? AND posit
 _VISIBLE = "e.position <= ?3 AND e.added_version <= ?4 AND (e.deleted_version IS NULL OR e.deleted_version > ?4)"
 _SEGMENT = f"""
 SELECT {COLUMNS} FROM entries e JOIN items i ON i.key = e.item
-WHERE e.project = ?1 AND e.log = ?2 AND {_VISIBLE} ORDER BY e.position
+WHERE e.project = ?1 AND e.log = ?2 AND {_VISIBLE} AND %s ORDER BY e.position
 """
 _SEGMENT_BACK = f"""
 SELECT e.position, {COLUMNS} FROM entries e JOIN items i ON i.key = e.item
@@ -173,12 +173,14 @@ def hash_at(cursor: Cursor, project: int, log: Log, position: int) -> bytes | No
     return None if row is None else row[0]
 
 
-def read_lineage(cursor: Cursor, project: int, lineage: Lineage) -> list[Item]:
-    """Return all visible items of a lineage, oldest first."""
+def read_lineage(cursor: Cursor, project: int, lineage: Lineage, *, types: Sequence[str] | None = None) -> list[Item]:
+    """Return all visible items of a lineage, or those of `types`, oldest first."""
     found: list[Item] = []
+    wanted = tuple(pack_type(name) for name in types) if types is not None else ()
+    among = f"i.type IN ({','.join('?' * len(wanted))})" if types is not None else "1"
     for part in lineage:
-        rows = cursor.execute(_SEGMENT, (project, part.log, part.upto, part.version)).fetchall()
-        found.extend(map(item_of, rows))
+        bindings = (project, part.log, part.upto, part.version, *wanted)
+        found.extend(map(item_of, cursor.execute(_SEGMENT % among, bindings).fetchall()))
     return found
 
 

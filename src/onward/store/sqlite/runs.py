@@ -83,6 +83,13 @@ class SqliteRuns:
             lambda cursor: read_newest(cursor, self._project, lineage, token_budget=budget), long=long
         )
 
+    async def of_types(self, lineage: Lineage, types: Sequence[str]) -> Sequence[Item]:
+        """Return the visible items of a lineage that are of one of `types`, oldest first."""
+        long = sum(part.upto for part in lineage) > LONG_CONTEXT
+        return await self._state.read(
+            lambda cursor: read_lineage(cursor, self._project, lineage, types=types), long=long
+        )
+
     async def contains(self, lineage: Lineage, item_ids: Sequence[str]) -> str | None:
         """Return the first of `item_ids` that is visible in the lineage."""
 
