@@ -97,9 +97,10 @@ def test_models_are_listed_and_unknown_ones_named(client: OpenAI, serve_here: Ca
 def test_every_name_that_would_be_served_is_there_with_what_serves_it(
     client: OpenAI, serve_here: Callable[..., Server]
 ) -> None:
-    configured = serve_here(ONWARD_MODEL="scripted", ONWARD_ALIASES="house=scripted").client()
+    configured = serve_here(ONWARD_MODEL="scripted", ONWARD_ALIASES="house=scripted,lost=nobody").client()
     listed = {model.id: model.to_dict()["served_by"] for model in configured.models.list()}
     assert listed["house"] == listed["scripted"] == "scripted" and "gpt-5" not in listed
+    assert listed["lost"] is None
     for name in ("gpt-5", "gpt-4o-mini", "house", "scripted"):
         model = configured.models.retrieve(name)
         assert model.id == name and model.to_dict()["served_by"] == "scripted"

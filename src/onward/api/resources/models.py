@@ -7,32 +7,38 @@ from starlette.routing import BaseRoute, Route
 from onward.api.reply import json_reply
 from onward.api.services import services_of
 from onward.core.errors import NotFoundError, RequestError
+from onward.ports.model import Models
 
 CREATED = 1_763_769_600
 """A model's `created`: upstreams do not tell it, and clients only need it to stay the same (2025-11-22)."""
 
 
-def _view(name: str, served_by: str) -> dict[str, object]:
+def _view(name: str, served_by: str | None) -> dict[str, object]:
     return {"id": name, "object": "model", "created": CREATED, "owned_by": "onward", "served_by": served_by}
+
+
+async def _server_of(models: Models, name: str) -> str | None:
+    """Return the name of the model that serves `name`, None where a request for it would be refused."""
+    try:
+        return (await models.resolve(name)).name
+    except RequestError:
+        return None
 
 
 async def list_models(request: Request) -> Response:
     """List the models."""
     models = services_of(request).models
-    names = await models.names()
-    return json_reply({"object": "list", "data": [_view(name, (await models.resolve(name)).name) for name in names]})
+    data = [_view(name, await _server_of(models, name)) for name in await models.names()]
+    return json_reply({"object": "list", "data": data})
 
 
 async def retrieve(request: Request) -> Response:
     """Return a model for every name that a request would be served under; `served_by` says by what."""
     name = request.path_params["model"]
-    try:
-        model = await services_of(request).models.resolve(name)
-    except RequestError as error:
-        raise NotFoundError(
-            f"The model '{name[:200]}' does not exist", param="model", code="model_not_found"
-        ) from error
-    return json_reply(_view(name, model.name))
+    served_by = await _server_of(services_of(request).models, name)
+    if served_by is None:
+        raise NotFoundError(f"The model '{name[:200]}' does not exist", param="model", code="model_not_found")
+    return json_reply(_view(name, served_by))
 
 
 routes: list[BaseRoute] = [
