@@ -19,13 +19,16 @@ from onward.core.events import (
     Delta,
     Event,
     ItemClosed,
+    ItemCut,
     ItemOpened,
+    NumbersSkipped,
     ToolFinished,
     ToolStarted,
     TurnCancelled,
     TurnCompleted,
     TurnFailed,
     TurnIncomplete,
+    TurnQueued,
     TurnStarted,
     UsageReported,
 )
@@ -90,10 +93,15 @@ class _Open:
 
 
 class ResponseStream:
-    """Turns batches of events into bytes; keeps what a frame needs of earlier ones."""
+    """Turns batches of events into bytes; keeps what a frame needs of earlier ones.
 
-    def __init__(self, head: Head, *, include: Include, obfuscate: bool) -> None:
+    Frames with numbers up to `after` are counted and left out.
+    """
+
+    def __init__(self, head: Head, *, include: Include, obfuscate: bool, after: int = -1) -> None:
         self._head = head
+        self._after = after
+        self._created = False
         self._include = include
         self._number = 0
         self._open: dict[int, _Open] = {}
@@ -114,7 +122,7 @@ class ResponseStream:
         match event:
             case ItemOpened():
                 self._opened(event, out)
-            case ItemClosed():
+            case ItemClosed() | ItemCut():
                 self._item_closed(event, out)
             case Annotation():
                 self._annotation(event, out)
@@ -122,15 +130,24 @@ class ResponseStream:
                 self._tool_started(event, out)
             case ToolFinished():
                 self._tool_finished(event, out)
-            case TurnStarted():
-                for name in (b"response.created", b"response.in_progress"):
-                    self._lifecycle(name, Outcome(status="in_progress"), out)
             case UsageReported() | ActionRequired():
                 pass
+            case NumbersSkipped():
+                self._number += event.count
             case Delta():
                 self._delta(event, out)
+            case TurnQueued() | TurnStarted():
+                self._begins(event, out)
             case _:
                 self._ended(event, out)
+
+    def _begins(self, event: TurnQueued | TurnStarted, out: list[bytes]) -> None:
+        queued = isinstance(event, TurnQueued)
+        outcome = Outcome(status="queued" if queued else "in_progress")
+        if not self._created:
+            self._created = True
+            self._lifecycle(b"response.created", outcome, out)
+        self._lifecycle(b"response.queued" if queued else b"response.in_progress", outcome, out)
 
     def _ended(self, event: TurnCompleted | TurnIncomplete | TurnFailed | TurnCancelled, out: list[bytes]) -> None:
         output = [self._closed[index] for index in sorted(self._closed)]
@@ -158,7 +175,8 @@ class ResponseStream:
     def _frame(self, name: bytes, members: bytes, out: list[bytes]) -> None:
         number = self._number
         self._number = number + 1
-        out.append(b'event: %b\ndata: {"type":"%b",%b,"sequence_number":%d}\n\n' % (name, name, members, number))
+        if number > self._after:
+            out.append(b'event: %b\ndata: {"type":"%b",%b,"sequence_number":%d}\n\n' % (name, name, members, number))
 
     def _delta(self, event: Delta, out: list[bytes]) -> None:
         item = self._open[event.index]
@@ -168,6 +186,8 @@ class ResponseStream:
             head = self._begin_part(item, event, out)
         number = self._number
         self._number = number + 1
+        if number <= self._after:
+            return
         delta = encode(event.text)
         if self._padding is None:
             out.append(b'%b%b,"sequence_number":%d}\n\n' % (head, delta, number))
@@ -229,10 +249,11 @@ class ResponseStream:
         item.annotations += 1
         self._frame(b"response.output_text.annotation.added", members, out)
 
-    def _item_closed(self, event: ItemClosed, out: list[bytes]) -> None:
+    def _item_closed(self, event: ItemClosed | ItemCut, out: list[bytes]) -> None:
         item = self._open.pop(event.index)
         closed = event.item
-        self._closed[event.index] = closed
+        if isinstance(event, ItemClosed):
+            self._closed[event.index] = closed
         where = b'"item_id":%b,"output_index":%d' % (item.id, event.index)
         if closed.type in ("message", "reasoning"):
             self._close_parts(item, closed, where, out)
