@@ -8,7 +8,7 @@ from onward.core.items import Item
 from onward.core.tools import Tool, ToolChoice
 from onward.core.usage import Usage
 
-Dialect = Literal["responses", "assistants"]
+Dialect = Literal["responses", "assistants", "chat"]
 
 RunStatus = Literal[
     "queued",
@@ -66,6 +66,11 @@ class Sampling(Struct, frozen=True):
     top_logprobs: int | None = None
     reasoning_effort: str | None = None
     verbosity: str | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, int] | None = None
 
 
 class TurnRequest(Struct, frozen=True, kw_only=True):
@@ -79,6 +84,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     named_ids: frozenset[str] = frozenset()
     """Ids in `input` that the client gave or referred to; the others are fresh."""
     instructions: str | None = None
+    preamble: tuple[Item, ...] = ()
+    """Items that the model reads before the history and that no log takes up: the messages of a prompt."""
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     parallel_tool_calls: bool = True

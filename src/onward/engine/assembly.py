@@ -34,6 +34,8 @@ class Assembly(Struct, frozen=True):
     fresh: Sequence[Item]
     key: ContextKey
     tokens: int
+    preamble: bytes = b""
+    """What goes before the history, rendered."""
 
 
 async def assemble(
@@ -51,7 +53,10 @@ async def assemble(
     Raises RequestError `context_length_exceeded`.
     """
     fresh = await inline_files(supplied, project.attachments, image_urls=model.capabilities.image_urls)
-    new_tokens = sum(item.tokens for item in fresh) + estimate_tokens(request.instructions or "") + tool_tokens
+    preamble = await inline_files(request.preamble, project.attachments, image_urls=model.capabilities.image_urls)
+    new_tokens = (
+        sum(item.tokens for item in (*preamble, *fresh)) + estimate_tokens(request.instructions or "") + tool_tokens
+    )
     window = model.capabilities.context_window
     dropped = 0 if window is None else dropped_tokens(base.tokens, window, _reserve(request, window) + new_tokens)
     if dropped and not _may_truncate(model.capabilities, request):
@@ -65,7 +70,7 @@ async def assemble(
     history = cache.get(key)
     if history is None:
         history = await _render(project, model, base, token_budget=kept if dropped else None) if base.lineage else ()
-    return Assembly(history, fresh, key, new_tokens + kept)
+    return Assembly(history, fresh, key, new_tokens + kept, model.render(preamble) if preamble else b"")
 
 
 def dropped_tokens(history: int, window: int, taken: int) -> int:

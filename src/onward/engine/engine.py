@@ -5,21 +5,15 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from onward.core.errors import RequestError
 from onward.core.events import Event
-from onward.core.items import Item
-from onward.core.lineage import EMPTY_HASH, extend_hash
 from onward.core.turns import TurnRequest, TurnResult
-from onward.engine.assembly import assemble
 from onward.engine.context import ContextCache
-from onward.engine.dispatch import Dispatch
 from onward.engine.loop import Turn
-from onward.engine.pairs import check_duplicates, check_pairs, duplicate
+from onward.engine.preparation import input_tokens, prepare
 from onward.engine.project import TurnProject
 from onward.engine.run_state import RunState
-from onward.engine.servers import recall
 from onward.ports.model import Models
-from onward.ports.runs import Base, LeaseLost
+from onward.ports.runs import LeaseLost
 
 log = logging.getLogger("onward.engine")
 
@@ -46,22 +40,19 @@ class Engine:
         Raises OnwardError where the turn fails before its first event; later faults are events and a result.
         """
         model = await self._models.resolve(request.model)
-        base = await self._base(project, request)
-        dispatch = Dispatch(request, project.toolset)
-        await dispatch.check()
-        supplied = request.input[base.matched :]
-        if not supplied and not base.lineage:
-            raise RequestError("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
-        check_duplicates(supplied)
-        check_pairs(base.open_calls, supplied)
-        await _check_fresh(project, request, base, supplied)
-        recalled = await recall(project.runs, request, dispatch, base, supplied)
-        tool_tokens = dispatch.tokens(model.capabilities)
-        readable = recalled.readable
-        assembly = await assemble(project, model, request, base, readable, self._cache, tool_tokens=tool_tokens)
+        prepared = await prepare(project, request, model, self._cache)
+        base, dispatch = prepared.base, prepared.dispatch
         state = RunState(
-            project.runs, request, base, supplied, suffix=suffix, created_at=created_at, owner=self._node, model=model
+            project.runs,
+            request,
+            base,
+            prepared.supplied,
+            suffix=suffix,
+            created_at=created_at,
+            owner=self._node,
+            model=model,
         )
+        recalled, assembly = prepared.recalled, prepared.assembly
         turn = Turn(project, request, model, dispatch, recalled, assembly, base, state, self._cache, emit)
         self._active.add(state)
         try:
@@ -69,6 +60,11 @@ class Engine:
                 return await turn.run(session)
         finally:
             self._active.discard(state)
+
+    async def count_input(self, project: TurnProject, request: TurnRequest) -> int:
+        """Return the estimated tokens that a turn would send first. Raises what `run` raises before it begins."""
+        model = await self._models.resolve(request.model)
+        return input_tokens(request, await prepare(project, request, model, self._cache))
 
     async def heartbeat(self) -> None:
         """Renew the leases of all turns of this process until cancelled."""
@@ -81,23 +77,3 @@ class Engine:
                     pass  # its turn learns of it when it ends
                 except Exception:  # a passing fault must not cost the other turns their leases
                     log.exception("a lease was not renewed")
-
-    async def _base(self, project: TurnProject, request: TurnRequest) -> Base:
-        if request.parent is not None:
-            return await project.runs.base(request.parent)
-        if not request.store or len(request.input) < 2 or not any(item.role == "assistant" for item in request.input):
-            return Base()
-        hashes: list[bytes] = []
-        running = EMPTY_HASH
-        for item in request.input[:-1]:
-            running = extend_hash(running, item)
-            hashes.append(running)
-        return await project.runs.base(None, input_hashes=hashes)
-
-
-async def _check_fresh(project: TurnProject, request: TurnRequest, base: Base, supplied: Sequence[Item]) -> None:
-    named = [item.id for item in supplied if item.id in request.named_ids] if base.lineage else []
-    if named:
-        found = await project.runs.contains(base.lineage, named)
-        if found is not None:
-            raise duplicate(found)

@@ -178,7 +178,9 @@ class Turn:
         if sampling.max_output_tokens is not None:
             left = sampling.max_output_tokens - self._output.usage.output_tokens
             sampling = msgspec.structs.replace(sampling, max_output_tokens=left)
-        context = [part for part in (*self._assembly.history, rendered, *self._exchanges) if part]
+        context = [
+            part for part in (self._assembly.preamble, *self._assembly.history, rendered, *self._exchanges) if part
+        ]
         return ModelRequest(
             context=context,
             instructions=request.instructions,
