@@ -111,8 +111,8 @@ class Step(Struct, frozen=True, kw_only=True):
 class Ending(Struct, frozen=True, kw_only=True):
     """The end of a run: its terminal status, what it produced and what it cost.
 
-    `output` may repeat items that were recorded before. `open_calls` are calls without an output. `cuts`: output index
-    and the lengths of its deltas.
+    `output` may repeat items that were recorded before. `open_calls` are calls without an output. `recording`: the
+    events of a streamed run but the last, which follows from the run itself (`core/recording`).
     Publication (positions, head) happens in the same transaction where dialect and status call for it.
     """
 
@@ -125,7 +125,7 @@ class Ending(Struct, frozen=True, kw_only=True):
     open_calls: tuple[str, ...] = ()
     model_calls: Sequence[ModelCall] = ()
     steps: Sequence[Step] = ()
-    cuts: Sequence[tuple[int, bytes]] = ()
+    recording: bytes | None = None
     context_plan: bytes | None = None
 
 
@@ -239,8 +239,20 @@ class Runs(Protocol):
         """Return the output items of a run in order of output index."""
         ...
 
-    async def cuts(self, run: Run) -> Sequence[tuple[int, bytes]]:
-        """Return for each output index the lengths of the deltas that its text came in."""
+    async def recording(self, run: Run) -> bytes | None:
+        """Return the recorded events of a streamed run that has ended; None where it has none."""
+        ...
+
+    async def append_events(self, lease: Lease, ordinal: int, batch: bytes) -> None:
+        """Keep the batch `ordinal` (dense from 0) of a run under way. Raises LeaseLost."""
+        ...
+
+    async def events(self, run_key: int, *, start: int = 0) -> Sequence[bytes]:
+        """Return the batches of a run under way, or of one that died, from ordinal `start` on."""
+        ...
+
+    async def drop_events(self, run_key: int) -> None:
+        """Forget the batches of a run that has ended and has a recording."""
         ...
 
     async def input_page(self, run: Run, page: Page) -> ItemPage:
@@ -259,8 +271,29 @@ class Runs(Protocol):
         ...
 
 
+class Adopted(Struct, frozen=True, kw_only=True):
+    """A run taken over from an owner that died, with everything that it goes on from.
+
+    `input` and `output` are what it was given and the items that it recorded; `events` the batches of its stream.
+    `attempts` counts its owners so far, this one included.
+    """
+
+    project: int
+    lease: Lease
+    run: Run
+    base: Base
+    input: Sequence[Item]
+    output: Sequence[Item]
+    events: Sequence[bytes]
+    attempts: int
+
+
 class Recovery(Protocol):
     """Across projects: runs whose owner died."""
+
+    async def adopt(self, owner: str, *, seconds: float) -> Sequence[Adopted]:
+        """Take over the runs that can go on and whose owner died."""
+        ...
 
     async def settle_expired(self) -> int:
         """End runs whose lease has run out as failed, those that waited too long as expired; return how many."""

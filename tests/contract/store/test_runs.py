@@ -87,7 +87,7 @@ def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
                 incomplete_reason="max_output_tokens",
                 model_calls=[model_call],
                 steps=[step],
-                cuts=[(1, b"\x01\x02")],
+                recording=b"\x01\x02",
                 context_plan=b"plan",
             ),
         )
@@ -99,10 +99,10 @@ def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
         assert (run.parent_response, run.conversation) == ("resp_" + first, None)
         assert (run.usage, run.error, run.incomplete_reason) == (usage, None, "max_output_tokens")
         assert (await project.runs.output(run))[0] == reasoning
-        assert await project.runs.cuts(run) == [(1, b"\x01\x02")]
+        assert await project.runs.recording(run) == b"\x01\x02"
         assert await project.runs.get("run_" + new.suffix) == run
         assert await project.runs.delete(new.suffix)
-        assert await project.runs.cuts(run) == []
+        assert await project.runs.recording(run) is None
 
     run_test(tmp_path, body)
 
@@ -464,8 +464,13 @@ def test_a_turn_costs_little_beyond_its_content(tmp_path: Path) -> None:
             suffix = new.suffix
             await project.runs.end(await project.runs.begin(new), ending([answer]))
 
-    run_test(tmp_path, body)
-    assert ((tmp_path / "state.db").stat().st_size - content) / turns <= 1536 + 200
+    async def nothing(_: SqliteStore, __: ProjectStore) -> None:
+        """Leave the tables alone."""
+
+    run_test(tmp_path / "empty", nothing)
+    run_test(tmp_path / "used", body)
+    grown = (tmp_path / "used" / "state.db").stat().st_size - (tmp_path / "empty" / "state.db").stat().st_size
+    assert (grown - content) / turns <= 1536
 
 
 def test_reading_what_a_turn_continues_does_not_grow_with_the_history(tmp_path: Path) -> None:

@@ -17,10 +17,20 @@ _INSERT = (
     "INSERT INTO leases (project, log, run, fence, owner, until, expires_at)"
     " VALUES (?, ?, ?, 1, ?, unixepoch('subsec') + ?, ?)"
 )
-_STATE = """
-SELECT until IS NOT NULL AND until <= unixepoch('subsec'),
+MAX_OWNERS: Final = 5
+"""A run that so many owners died on is not begun again: it may be what they died of."""
+
+_RECOVERABLE = f"""
+(fence < {MAX_OWNERS} AND EXISTS (
+  SELECT 1 FROM runs r WHERE r.project = l.project AND r.log = l.log AND r.key = l.run AND r.flags & 1
+))
+"""
+"""Background runs go on in another process; who looks at them meanwhile sees a run under way."""
+
+_STATE = f"""
+SELECT until IS NOT NULL AND until <= unixepoch('subsec') AND NOT {_RECOVERABLE},
        until IS NULL AND expires_at IS NOT NULL AND expires_at <= unixepoch('subsec')
-FROM leases WHERE project = ? AND log = ? AND run = ?
+FROM leases l WHERE project = ? AND log = ? AND run = ?
 """
 _HOLDS = "SELECT 1 FROM leases WHERE project = ? AND log = ? AND run = ? AND fence = ? AND owner IS NOT NULL"
 _RENEW = """
@@ -39,9 +49,16 @@ WHERE project = ?1 AND log = ?2 AND key = ?3
 """
 _OWNERS = "SELECT DISTINCT owner FROM leases WHERE owner IS NOT NULL"
 _EXPIRE = "UPDATE leases SET until = unixepoch('subsec') WHERE owner = ?"
-_LOST = """
-SELECT project, log, run FROM leases
-WHERE until <= unixepoch('subsec') OR (until IS NULL AND expires_at <= unixepoch('subsec')) LIMIT ?
+_LOST = f"""
+SELECT project, log, run FROM leases l
+WHERE (until <= unixepoch('subsec') AND NOT {_RECOVERABLE})
+  OR (until IS NULL AND expires_at <= unixepoch('subsec')) LIMIT ?
+"""
+_CLAIM = f"""
+UPDATE leases SET owner = ?1, until = unixepoch('subsec') + ?2, fence = fence + 1
+WHERE (project, log) IN (
+  SELECT project, log FROM leases l WHERE until <= unixepoch('subsec') AND {_RECOVERABLE} LIMIT ?3
+) RETURNING project, log, run, fence
 """
 
 
@@ -121,3 +138,9 @@ def expire_leases(cursor: Cursor, owners: Iterable[str]) -> None:
 def lost_runs(cursor: Cursor, limit: int) -> list[tuple[int, int, int]]:
     """Return project, log and key of runs of all projects that nobody can continue."""
     return [(row[0], row[1], row[2]) for row in cursor.execute(_LOST, (limit,)).fetchall()]
+
+
+def claim_lost(cursor: Cursor, owner: str, seconds: float, limit: int) -> list[tuple[int, Lease]]:
+    """Take over runs of all projects that can go on and whose owner died; return project and lease of each."""
+    rows = cursor.execute(_CLAIM, (owner, seconds, limit)).fetchall()
+    return [(row[0], Lease(row[2], row[3], row[1])) for row in rows]

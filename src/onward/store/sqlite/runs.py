@@ -14,7 +14,7 @@ from onward.ports.runs import Base, Ending, ItemPage, Lease, NewRun, Page, Run
 from onward.store.sqlite import turns
 from onward.store.sqlite.bases import Lost, base_after, base_of_history, base_on
 from onward.store.sqlite.complete import complete
-from onward.store.sqlite.cursor import Cursor
+from onward.store.sqlite.cursor import Cursor, first
 from onward.store.sqlite.database import Database
 from onward.store.sqlite.encoding import pack_id
 from onward.store.sqlite.flatten import MAX_SEGMENTS, flatten
@@ -24,6 +24,7 @@ from onward.store.sqlite.leases import liveness, release, renew_lease, settle_if
 from onward.store.sqlite.logs import is_visible, read_lineage, read_newest
 from onward.store.sqlite.owners import Owners
 from onward.store.sqlite.paging import Span, read_page, spans_of
+from onward.store.sqlite.run_events import add_batch, drop_batches, read_batches
 from onward.store.sqlite.run_rows import OUTPUT, RUN, find_row, run_of, side_items
 
 LONG_CONTEXT: Final = 256
@@ -31,9 +32,8 @@ LONG_CONTEXT: Final = 256
 
 T = TypeVar("T")
 
-_ADD_CUTS = "INSERT OR REPLACE INTO cuts (project, run, output_index, lengths) VALUES (?, ?, ?, ?)"
-_GET_CUTS = "SELECT output_index, lengths FROM cuts WHERE project = ? AND run = ? ORDER BY output_index"
-_DROP_CUTS = "DELETE FROM cuts WHERE project = ? AND run = ?"
+_GET_RECORDING = "SELECT body FROM recordings WHERE run = ?2 AND project = ?1"
+_DROP_RECORDING = "DELETE FROM recordings WHERE run = ?2 AND project = ?1"
 _DROP_ALIAS = "DELETE FROM aliases WHERE project = ? AND kind = ? AND id = ? AND key = ?"
 _ITEM_KEYS = "SELECT item FROM run_items WHERE project = ? AND run = ?"
 _DROP_RUN = tuple(
@@ -162,10 +162,6 @@ class SqliteRuns:
 
         Items recorded before may be in `ending.output` again. Raises LeaseLost.
         """
-        if ending.cuts:
-            rows = [(self._project, lease.run, index, lengths) for index, lengths in ending.cuts]
-            # Before the end, so that a run that has ended always has them; a run that does not end leaves a few bytes.
-            await self._events.write(lambda cursor: bool(cursor.executemany(_ADD_CUTS, rows)))
         return await self._state.write(lambda cursor: turns.end(cursor, self._state.keys, self._project, lease, ending))
 
     async def get(self, suffix: str) -> Run | None:
@@ -185,11 +181,22 @@ class SqliteRuns:
         """Return the output items of a run in order of output index."""
         return await self._state.read(lambda cursor: side_items(cursor, self._project, run.key, OUTPUT))
 
-    async def cuts(self, run: Run) -> Sequence[tuple[int, bytes]]:
-        """Return for each output index how the item's text was cut into deltas."""
-        return await self._events.read(
-            lambda cursor: [(row[0], row[1]) for row in cursor.execute(_GET_CUTS, (self._project, run.key))]
-        )
+    async def recording(self, run: Run) -> bytes | None:
+        """Return the recorded events of a streamed run that has ended; None where it has none."""
+        row = await self._state.read(lambda cursor: first(cursor, _GET_RECORDING, (self._project, run.key)))
+        return None if row is None else row[0]
+
+    async def append_events(self, lease: Lease, ordinal: int, batch: bytes) -> None:
+        """Keep the batch `ordinal` (dense from 0) of a run under way. Raises LeaseLost."""
+        await self._events.write(lambda cursor: add_batch(cursor, self._project, lease, ordinal, batch))
+
+    async def events(self, run_key: int, *, start: int = 0) -> Sequence[bytes]:
+        """Return the batches of a run under way, or of one that died, from ordinal `start` on."""
+        return await self._events.read(lambda cursor: read_batches(cursor, self._project, run_key, start))
+
+    async def drop_events(self, run_key: int) -> None:
+        """Forget the batches of a run that has ended and has a recording."""
+        await self._events.write(lambda cursor: drop_batches(cursor, self._project, run_key))
 
     async def input_page(self, run: Run, page: Page) -> ItemPage:
         """Return a page of the items that the run was given: its context, then its own input.
@@ -204,7 +211,7 @@ class SqliteRuns:
         key = await self._state.write(lambda cursor: _delete(cursor, self._project, suffix))
         if key is None:
             return False
-        await self._events.write(lambda cursor: bool(cursor.execute(_DROP_CUTS, (self._project, key))))
+        await self.drop_events(key)
         return True
 
     async def item(self, item_id: str) -> Item | None:
@@ -226,5 +233,6 @@ def _delete(cursor: Cursor, project: int, suffix: str) -> int | None:
     release(cursor, project, row.log, row.key)
     for sql in _DROP_RUN:
         cursor.execute(sql, (project, row.key))
+    cursor.execute(_DROP_RECORDING, (project, row.key))
     cursor.execute(_DROP_ROW, (project, row.log, row.key))
     return row.key

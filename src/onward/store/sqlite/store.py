@@ -42,7 +42,7 @@ class SqliteStore:
         self.default_project = default_project
         self.keys = SqliteKeys(state)
         self.owners = Owners(state.path.parent / "nodes")
-        self.recovery = SqliteRecovery(state, self.owners)
+        self.recovery = SqliteRecovery(state, events, self.owners)
         self._projects: dict[int, ProjectStore] = {}
 
     @classmethod

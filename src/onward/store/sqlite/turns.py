@@ -65,6 +65,7 @@ _MODEL_CALL = """
 INSERT INTO model_calls (project, run, ordinal, upstream, model, started_at, ended_at, finish_reason, usage, first_item,
   last_item) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_RECORDING = "INSERT OR REPLACE INTO recordings (run, project, body) VALUES (?, ?, ?)"
 _STEP = """
 INSERT INTO steps (project, run, ordinal, suffix, kind, status, started_at, ended_at, first_item, last_item)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -229,7 +230,9 @@ def end(cursor: Cursor, keys: KeySpace, project: int, lease: Lease, ending: Endi
 
 
 def add_account(cursor: Cursor, project: int, run: int, ending: Ending) -> None:
-    """Insert the model calls and steps of a run that has ended."""
+    """Insert the model calls, the steps and the recording of a run that has ended."""
+    if ending.recording is not None:
+        cursor.execute(_RECORDING, (run, project, ending.recording))
     if ending.model_calls:
         cursor.executemany(
             _MODEL_CALL,
