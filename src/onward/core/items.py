@@ -87,6 +87,7 @@ class Message(Struct, frozen=True, omit_defaults=True):
     content: str | tuple[ContentPart, ...] = ()
     status: str | None = None
     phase: str | None = None
+    name: str | None = None
 
 
 class FunctionCall(Struct, frozen=True, omit_defaults=True):

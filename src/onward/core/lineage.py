@@ -41,10 +41,11 @@ def _canonical_item(item: Item) -> bytes:
     if item.type == "message":
         message = read_message(item.body)
         content = message.content
+        author = (message.role,) if message.name is None else (message.role, message.name)
         if isinstance(content, str):
-            return _canonical((message.role, content))
+            return _canonical((*author, content))
         if content and all(part.text is not None for part in content):
-            return _canonical((message.role, "\n".join(part.text or "" for part in content)))
+            return _canonical((*author, "\n".join(part.text or "" for part in content)))
     fields = {name: value for name, value in _fields(item.body).items() if value is not None}
     for name in (*_VOLATILE, _GATED.get(item.type, "id")):
         fields.pop(name, None)

@@ -69,6 +69,7 @@ class ChatMessage(Struct, omit_defaults=True):
     reasoning_content: str | None = None
     tool_calls: list[CallBody] = []
     tool_call_id: str | None = None
+    name: str | None = None
 
 
 class _Call(Struct):
@@ -142,7 +143,8 @@ class _Renderer:
             return
         role = self._profile.developer_role if message.role == "developer" else message.role
         content = message.content
-        self._write(ChatMessage(role=role, content=content if isinstance(content, str) else self._parts(content)))
+        said = content if isinstance(content, str) else self._parts(content)
+        self._write(ChatMessage(role=role, content=said, name=message.name))
 
     def _add_answer(self, text: str) -> None:
         """Text beside calls stays in their message: nothing may stand between calls and their outputs."""

@@ -88,6 +88,11 @@ class Options(Struct, omit_defaults=True):
     verbosity: str | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: dict[str, int] | None = None
 
 
 _encode = msgspec.json.Encoder().encode
@@ -151,6 +156,11 @@ def _options(request: ModelRequest, *, name: str, profile: Profile, quirks: Quir
         verbosity=sampling.verbosity,
         logprobs=True if sampling.top_logprobs is not None else None,
         top_logprobs=sampling.top_logprobs,
+        stop=sampling.stop,
+        seed=sampling.seed,
+        frequency_penalty=sampling.frequency_penalty,
+        presence_penalty=sampling.presence_penalty,
+        logit_bias=sampling.logit_bias,
     )
 
 
