@@ -357,12 +357,13 @@ def routes() -> list[BaseRoute]:
         vector_store_files,
         vector_stores,
     )
-    from onward.api.responses import conversations
+    from onward.api.responses import conversations, input_tokens
     from onward.api.responses import routes as responses
 
     modules = (
         responses,
         conversations,
+        input_tokens,
         files,
         vector_stores,
         vector_store_files,

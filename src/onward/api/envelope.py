@@ -39,7 +39,6 @@ NOT_YET: Final = (
     "/v1/moderations",
     "/v1/prompts",
     "/v1/responses/compact",
-    "/v1/responses/input_tokens",
     "/v1/skills",
     "/v1/threads",
     "/v1/uploads",

@@ -9,13 +9,14 @@ from starlette.routing import BaseRoute, Route
 
 from onward import __version__
 from onward.api.resources import embeddings, file_batches, files, search, vector_store_files, vector_stores
-from onward.api.responses import conversations, intake, wire
+from onward.api.responses import conversations, input_tokens, intake, wire
 from onward.api.responses import routes as responses
 
 Schema = dict[str, Any]
 
 BODIES: Final[Mapping[Callable[..., object], type[msgspec.Struct]]] = {
     responses.create: wire.CreateResponse,
+    input_tokens.count: wire.CreateResponse,
     conversations.create: wire.CreateConversation,
     conversations.update: wire.UpdateConversation,
     conversations.create_items: wire.CreateItems,
