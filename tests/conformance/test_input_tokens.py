@@ -62,8 +62,8 @@ def test_the_history_counts_and_equals_what_a_create_call_then_sends(client: Ope
 def test_what_a_create_call_refuses_is_refused(client: OpenAI, body: Any, code: str, param: str | None) -> None:
     with pytest.raises(openai.BadRequestError) as counted:
         count(client, **body)
+    arguments: Any = {"model": "gpt-5", "input": "hi"} | body
     with pytest.raises(openai.BadRequestError) as created:
-        arguments: Any = {"model": "gpt-5", "input": "hi"} | body
         client.responses.create(**arguments)
     assert (counted.value.code, counted.value.param) == (code, param)
     assert counted.value.body == created.value.body
