@@ -340,6 +340,7 @@ def _project(
             citers=SentenceCiter,
             extractor=extract_answer,
             query_maker=make_queries,
+            egress=outside.egress,
             web=outside.web,
         ),
         attachments=ProjectAttachments(files=files, parser=parser, egress=outside.egress),

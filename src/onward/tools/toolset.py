@@ -6,13 +6,16 @@ from typing import Final
 
 from onward.core.errors import OnwardError, RequestError
 from onward.core.items import Item
-from onward.core.tools import FileSearchTool, Tool, ToolCall, WebSearchTool, tool_name
+from onward.core.tools import FileSearchTool, McpTool, Tool, ToolCall, WebSearchTool, tool_name
 from onward.ports import hosted
 from onward.ports.asking import Extractor, QueryMaker
 from onward.ports.cite import CiterFactory
+from onward.ports.egress import Egress, EgressError
 from onward.ports.vector_stores import StoreSearch, VectorStores, expired_store
 from onward.tools import file_search, web_search
 from onward.tools.citing import MatchingCiter, as_ranked
+from onward.tools.mcp import listing as mcp_listing
+from onward.tools.mcp.session import McpServers
 
 FORCED_THRESHOLD: Final = 0.003
 """Score (0..1, comparable across queries) under which a search that no model asked for counts as empty.
@@ -35,6 +38,7 @@ class ProjectToolset:
         citers: CiterFactory,
         extractor: Extractor,
         query_maker: QueryMaker,
+        egress: Egress,
         web: web_search.WebSearch | None = None,
     ) -> None:
         self._vector_stores = vector_stores
@@ -42,11 +46,12 @@ class ProjectToolset:
         self._citers = citers
         self._extractor = extractor
         self._query_maker = query_maker
+        self._egress = egress
         self._web = web
 
     def supports(self, tool: Tool) -> bool:
         """Tell whether this server runs the tool."""
-        return isinstance(tool, FileSearchTool | WebSearchTool)
+        return isinstance(tool, FileSearchTool | WebSearchTool | McpTool)
 
     async def check(self, tool: Tool) -> None:
         """Check a declaration. Raises RequestError, NotFoundError."""
@@ -60,8 +65,20 @@ class ProjectToolset:
                     param="tools",
                     code="unsupported_tool",
                 )
+            case McpTool():
+                self._check_address(tool)
             case _:
                 pass
+
+    def _check_address(self, tool: McpTool) -> None:
+        try:
+            self._egress.check(tool.access.url)
+        except EgressError as error:
+            raise RequestError(
+                f"Invalid 'server_url' of MCP server '{tool.label}': {error.message}",
+                param="tools",
+                code="invalid_value",
+            ) from error
 
     async def _check_stores(self, tool: FileSearchTool) -> None:
         if not tool.vector_store_ids:
@@ -73,24 +90,28 @@ class ProjectToolset:
 
     def lists(self, tool: Tool) -> bool:
         """Tell whether what the tool offers is learnt from its server."""
-        del tool
-        return False
+        return isinstance(tool, McpTool)
 
     def offers(self, tool: Tool, listing: Item | None = None) -> Sequence[hosted.Offer]:
         """Return what the tool offers the model."""
-        del listing
         match tool:
             case FileSearchTool():
                 return (hosted.Offer(file_search.DECLARATION, "file_search_call", tool, file_search.NAME),)
             case WebSearchTool():
                 return (web_search.offer(tool),)
+            case McpTool() if listing is not None:
+                return mcp_listing.offers(tool, listing)
             case _:
                 raise _unknown(tool)
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[hosted.Session]:
         """Return the tools for the length of a turn."""
-        yield _TurnTools(self._search, self._web)
+        servers = McpServers(self._egress)
+        try:
+            yield _TurnTools(self._search, self._web, servers)
+        finally:
+            await servers.aclose()
 
     def queries(self, call: ToolCall) -> tuple[str, ...]:
         """Return the queries of a search call."""
@@ -122,23 +143,27 @@ class ProjectToolset:
 class _TurnTools:
     """Implements `Session`."""
 
-    def __init__(self, search: StoreSearch, web: web_search.WebSearch | None) -> None:
+    def __init__(self, search: StoreSearch, web: web_search.WebSearch | None, servers: McpServers) -> None:
         self._search = search
         self._web = web
+        self._servers = servers
 
     async def list_tools(self, tool: Tool) -> hosted.Outcome:
         """Ask a tool server what it offers."""
-        raise _unknown(tool)
+        if not isinstance(tool, McpTool):
+            raise _unknown(tool)
+        return await self._servers.list_tools(tool)
 
     async def run(self, offer: hosted.Offer, call: ToolCall, *, approval: str | None = None) -> hosted.Outcome:
         """Run the call; a fault of the tool is an Outcome with status `failed`."""
-        del approval
         tool = offer.tool
         match tool:
             case FileSearchTool():
                 return await file_search.run(self._search, tool, call)
             case WebSearchTool() if self._web is not None:
                 return await web_search.search(self._web, tool, call)
+            case McpTool():
+                return await self._servers.run(tool, offer, call, approval=approval)
             case _:
                 raise _unknown(tool)
 

@@ -14,6 +14,7 @@ from onward.core.errors import NotFoundError, RequestError
 from onward.core.items import read_file_search_call
 from onward.core.tokens import estimate_tokens
 from onward.core.tools import FileSearchTool, FunctionTool, HostedTool, ToolCall
+from onward.egress.client import GuardedClient
 from onward.ports.hosted import Outcome
 from onward.ports.vector_stores import Attach, NewStore
 from onward.retrieval.cite import SentenceCiter
@@ -36,6 +37,7 @@ def toolset_of(shelf: Shelf) -> ProjectToolset:
         citers=SentenceCiter,
         extractor=extract_answer,
         query_maker=make_queries,
+        egress=GuardedClient(),
     )
 
 

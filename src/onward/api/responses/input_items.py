@@ -266,6 +266,19 @@ def _reasoning(fields: Fields, path: str) -> Item:
     return _item(defaults | fields, "reasoning")
 
 
+def _approval_response(fields: Fields, path: str) -> Item:
+    _string(fields, "approval_request_id", path)
+    if not isinstance(fields.get("approve"), bool):
+        if fields.get("approve") is None:
+            raise missing_parameter(f"{path}.approve")
+        raise RequestError(
+            f"Invalid type for '{path}.approve': expected a boolean.", param=f"{path}.approve", code="invalid_type"
+        )
+    if fields.get("reason") is not None:
+        _string(fields, "reason", path, maximum=MAX_STRING)
+    return _item(fields, "mcp_approval_response")
+
+
 def _opaque(fields: Fields, kind: str) -> Item:
     call_id = fields.get("call_id")
     return _item(fields, kind, call_id if isinstance(call_id, str) and len(call_id) <= MAX_CALL_ID else None)
@@ -277,6 +290,7 @@ _READERS: Final[dict[str, Callable[[Fields, str], Item]]] = {
     "function_call_output": _function_call_output,
     "custom_tool_call_output": _custom_output,
     "reasoning": _reasoning,
+    "mcp_approval_response": _approval_response,
 }
 
 _VIEWS: Final[dict[str, Callable[[bytes], object]]] = {
