@@ -38,7 +38,7 @@ class Lost(Exception):
 def base_after(cursor: Cursor, project: int, response_id: str) -> Base:
     """Return what a turn after a response continues. Raises PreviousResponseNotFound, RequestError, Lost."""
     row = find_row(cursor, project, response_id)
-    if row is None:
+    if row is None or row.dialect == "chat":
         raise PreviousResponseNotFound(response_id)
     if row.status not in TERMINAL:
         if liveness(cursor, project, row.log, row.key) != "alive":

@@ -13,7 +13,7 @@ from onward.store.sqlite.turns import PUBLISHING, add_account
 
 
 def complete(cursor: Cursor, keys: KeySpace, project: int, new: NewRun, ending: Ending) -> Lineage:
-    """Insert a run of the Responses dialect with its input, output and end. Raises as Runs.complete says."""
+    """Insert a run, of any dialect but Assistants, with its input, output and end. Raises as Runs.complete says."""
     key = keys.take(cursor, "runs")
     claim = claim_log(cursor, keys, project, new)
     log = claim.log

@@ -113,7 +113,7 @@ class SqliteRuns:
         keys, project = self._state.keys, self._project
 
         def insert_and_end(cursor: Cursor) -> Lineage:
-            if new.dialect == "responses":
+            if new.dialect != "assistants":
                 return complete(cursor, keys, project, flat, ending)
             return turns.end(cursor, keys, project, turns.begin(cursor, keys, project, flat), ending)
 

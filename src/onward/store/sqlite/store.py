@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from onward.core import clock
+from onward.store.sqlite.completions import SqliteCompletions
 from onward.store.sqlite.conversations import SqliteConversations
 from onward.store.sqlite.cursor import Cursor, first, scalar
 from onward.store.sqlite.database import Database, Durability
@@ -30,6 +31,7 @@ class ProjectStore:
         self.project = project
         self.runs = SqliteRuns(store.state, store.events, project, store.owners)
         self.conversations = SqliteConversations(store.state, project)
+        self.completions = SqliteCompletions(store.state, project, self.runs)
 
 
 class SqliteStore:
