@@ -22,7 +22,7 @@ from onward.core.events import (
     UsageReported,
 )
 from onward.core.ids import new_id
-from onward.core.items import Item, encode
+from onward.core.items import RETURNED_BY_CHAT, Item, encode
 from onward.core.lineage import Lineage
 from onward.core.tokens import estimate_tokens
 from onward.core.tools import FileSearchTool, McpTool, ToolCall
@@ -55,6 +55,14 @@ RUN_ERROR_CODES: Final = ("server_error", "rate_limit_exceeded", "invalid_prompt
 """Codes of faults that keep their name in `error.code` of a failed run."""
 
 
+class _Calling(Struct, frozen=True):
+    """A model call under way."""
+
+    ordinal: int
+    started: float
+    first_item: int
+
+
 class Turn:
     """One turn in progress."""
 
@@ -69,7 +77,8 @@ class Turn:
         base: Base,
         state: RunState,
         cache: ContextCache,
-        emit: Callable[[Sequence[Event]], Awaitable[None]],
+        telling: Telling,
+        live: LiveRun | None,
     ) -> None:
         self._project = project
         self._request = request
@@ -81,7 +90,9 @@ class Turn:
         self._base = base
         self._state = state
         self._cache = cache
-        self._emit = emit
+        self._telling = telling
+        self._emit = telling.tell
+        self._live = live
         self._output = Output(
             hosted=dispatch.offer,
             parallel_tool_calls=request.parallel_tool_calls,
@@ -91,6 +102,7 @@ class Turn:
         self._exchanges: list[bytes] = []
         self._rendered: bytes | None = None
         """The fragment of what is new, as the next turn will read it too."""
+        self._calling: _Calling | None = None
         self._announced = False
         self._announcing: asyncio.Future[None] | None = None
 
@@ -102,17 +114,32 @@ class Turn:
         self._session = session
         try:
             return await self._run()
+        except LeaseLost as lost:
+            raise InternalError("The run was taken over by another process.") from lost
         except asyncio.CancelledError:
-            await asyncio.shield(self._cancel())
-            raise
+            asked = self._live is not None and self._live.cancelled
+            if self._request.background and not asked:
+                raise  # this process ends: another one goes on with the run
+            result = await asyncio.shield(self._cancel())
+            if not asked:
+                raise
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            return result
 
     async def _run(self) -> TurnResult:
         try:
             await self._state.begin()
+            if self._request.background:
+                await self._state.start()
+                await self._announce()
             ended = await self._generate()
             return await self._finish(ended)
         except OnwardError as error:
             return await self._fail(error)
+        except LeaseLost:
+            raise
         except Exception as error:
             log.exception("turn failed")
             return await self._fail(InternalError(), cause=error)
@@ -146,7 +173,7 @@ class Turn:
         request = self._model_request(rendered, first=ordinal == 0, searched=searched)
         if request.sampling.max_output_tokens is not None and request.sampling.max_output_tokens <= 0:
             return Ended(status="incomplete", usage=output.usage, incomplete_reason="max_output_tokens")
-        started, first_item = now(), len(output.items)
+        self._calling = _Calling(ordinal, now(), len(output.items))
         timer = None
         if request.stream and not self._announced:
             timer = asyncio.get_running_loop().call_later(ANNOUNCE_SECONDS, self._announce_soon)
@@ -165,7 +192,7 @@ class Turn:
         cut = reason in ("length", "content_filter")
         if events := output.end_call(status="incomplete" if cut else "completed"):
             await self._emit(events)
-        self._account(request, ordinal, started, first_item)
+        self._account()
         if cut:
             why = "max_output_tokens" if reason == "length" else "content_filter"
             return Ended(status="incomplete", usage=output.usage, incomplete_reason=why)
@@ -192,7 +219,11 @@ class Turn:
             stream=request.stream,
         )
 
-    def _account(self, request: ModelRequest, ordinal: int, started: float, first_item: int) -> None:
+    def _account(self) -> None:
+        """Add the usage of the model call that has ended, or was ended; estimated where the upstream never said."""
+        calling, self._calling = self._calling, None
+        if calling is None:
+            return
         usage = self._output.call_usage
         if usage is None:
             asked = self._assembly.tokens + sum(estimate_tokens(fragment) for fragment in self._exchanges)
@@ -200,14 +231,14 @@ class Turn:
         self._output.usage += usage
         self._state.calls.append(
             ModelCall(
-                ordinal=ordinal,
+                ordinal=calling.ordinal,
                 upstream=self._model.upstream,
                 model=self._model.name,
-                started_at=started,
+                started_at=calling.started,
                 ended_at=now(),
                 finish_reason=self._output.finish_reason,
                 usage=usage,
-                first_item=first_item,
+                first_item=calling.first_item,
                 last_item=len(self._output.items),
             )
         )
@@ -324,11 +355,14 @@ class Turn:
 
     async def _finish(self, ended: Ended) -> TurnResult:
         output = self._output.closed
+        kept = output
+        if self._request.dialect == "chat":
+            kept = tuple(item for item in output if item.type in RETURNED_BY_CHAT)
         ended_at = now()
-        lineage = await self._state.end(ended, output, open_calls=self._open_calls, ended_at=ended_at)
+        lineage = await self._state.end(ended, kept, open_calls=self._open_calls, ended_at=ended_at)
         if lineage is not None:
             # After the answer has been written: it is for the next turn, not for this one.
-            asyncio.get_running_loop().call_soon(self._keep_context, lineage, output)
+            asyncio.get_running_loop().call_soon(self._keep_context, lineage, kept)
         if ended.status == "incomplete":
             await self._emit((TurnIncomplete(ended.incomplete_reason or "", ended.usage),))
         else:

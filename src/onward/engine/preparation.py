@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from onward.core.errors import RequestError
-from onward.core.items import Item
+from onward.core.items import CALL_TYPES, Item
 from onward.core.lineage import EMPTY_HASH, extend_hash
 from onward.core.tokens import estimate_tokens
 from onward.core.turns import TurnRequest
@@ -61,7 +61,7 @@ def input_tokens(request: TurnRequest, prepared: Prepared) -> int:
 async def _base(project: TurnProject, request: TurnRequest) -> Base:
     if request.parent is not None:
         return await project.runs.base(request.parent)
-    if not request.store or len(request.input) < 2 or not any(item.role == "assistant" for item in request.input):
+    if not request.store or len(request.input) < 2 or not any(_is_answer(item) for item in request.input):
         return Base()
     hashes: list[bytes] = []
     running = EMPTY_HASH
@@ -69,6 +69,10 @@ async def _base(project: TurnProject, request: TurnRequest) -> Base:
         running = extend_hash(running, item)
         hashes.append(running)
     return await project.runs.base(None, input_hashes=hashes)
+
+
+def _is_answer(item: Item) -> bool:
+    return item.role == "assistant" or item.type in CALL_TYPES
 
 
 async def _check_fresh(project: TurnProject, request: TurnRequest, base: Base, supplied: Sequence[Item]) -> None:
