@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from onward.ports.model import Models
     from onward.ports.parse import Parser
     from onward.ports.passages import PassageIndex
+    from onward.ports.prompts import Prompts
     from onward.ports.runs import Runs
     from onward.ports.vector_stores import StoreSearch, VectorStores
     from onward.store.sqlite.store import SqliteStore
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("onward")
 
-RECOVERY_SECONDS: Final = 10.0
+RECOVERY_SECONDS: Final = 2.0
 SWEEP_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = 1.0
 COLLECTOR_THRESHOLDS: Final = (20_000, 20, 20)
@@ -60,6 +61,7 @@ class ProjectParts(Struct, frozen=True, kw_only=True):
     key: int
     runs: Runs
     conversations: Conversations
+    prompts: Prompts
     files: Files
     vector_stores: VectorStores
     search: StoreSearch
@@ -128,6 +130,7 @@ async def compose(settings: Settings, environ: Mapping[str, str]) -> AsyncGenera
     Background work (recovery, ingestion, heartbeats, sweeps) runs until the block ends.
     """
     from onward.api.auth import ApiKeyAuthenticator
+    from onward.api.responses.revive import revive
     from onward.engine.engine import Engine
 
     async with AsyncExitStack() as stack:
@@ -141,11 +144,13 @@ async def compose(settings: Settings, environ: Mapping[str, str]) -> AsyncGenera
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         background = [
             tasks.create_task(_keep_running("looking at the upstream", catalog.prepare)),
-            tasks.create_task(_keep_running("renewing leases", engine.heartbeat)),
-            tasks.create_task(_keep_running("housekeeping", lambda: _keep_house(store))),
+            tasks.create_task(_keep_running("renewing leases", lambda: engine.heartbeat(store.recovery))),
+            tasks.create_task(_keep_running("housekeeping", lambda: _keep_house(store, engine, projects))),
             tasks.create_task(_keep_running("ingestion", ingest)),
         ]
         stack.callback(_cancel_all, background)
+        stack.push_async_callback(engine.aclose)
+        await engine.adopt(store.recovery, projects.get, revive)
         yield (
             Composition(
                 models=catalog,
@@ -180,17 +185,21 @@ async def _keep_running(name: str, work: Callable[[], Coroutine[None, None, None
             return
 
 
-async def _keep_house(store: SqliteStore) -> None:
-    """End what dead processes left; remove what nothing reaches any more."""
+async def _keep_house(store: SqliteStore, engine: Engine, projects: Projects) -> None:
+    """Go on with what dead processes left, or end it; remove what nothing reaches any more."""
+    from onward.api.responses.revive import revive
+
     since_sweep = 0.0
     while True:
         await asyncio.sleep(RECOVERY_SECONDS)
         since_sweep += RECOVERY_SECONDS
         try:
             await store.recovery.settle_expired()
+            await engine.adopt(store.recovery, projects.get, revive)
             if since_sweep >= SWEEP_SECONDS:
                 since_sweep = 0.0
                 await store.sweep()
+                await store.recovery.drop_stale_events()
         except Exception:
             log.exception("housekeeping failed")
 
@@ -331,6 +340,7 @@ def _project(
         key=key,
         runs=own.runs,
         conversations=own.conversations,
+        prompts=own.prompts,
         files=files,
         vector_stores=vector_stores,
         search=search,
@@ -354,6 +364,7 @@ def routes() -> list[BaseRoute]:
         file_batches,
         files,
         models,
+        prompts,
         search,
         vector_store_files,
         vector_stores,
@@ -372,6 +383,7 @@ def routes() -> list[BaseRoute]:
         search,
         embeddings,
         models,
+        prompts,
     )
     return [route for module in modules for route in module.routes]
 

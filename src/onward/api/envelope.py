@@ -37,7 +37,6 @@ NOT_YET: Final = (
     "/v1/containers",
     "/v1/images",
     "/v1/moderations",
-    "/v1/prompts",
     "/v1/responses/compact",
     "/v1/skills",
     "/v1/threads",

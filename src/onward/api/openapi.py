@@ -8,7 +8,15 @@ import msgspec
 from starlette.routing import BaseRoute, Route
 
 from onward import __version__
-from onward.api.resources import embeddings, file_batches, files, search, vector_store_files, vector_stores
+from onward.api.resources import (
+    embeddings,
+    file_batches,
+    files,
+    prompts,
+    search,
+    vector_store_files,
+    vector_stores,
+)
 from onward.api.responses import conversations, input_tokens, intake, wire
 from onward.api.responses import routes as responses
 
@@ -22,6 +30,9 @@ BODIES: Final[Mapping[Callable[..., object], type[msgspec.Struct]]] = {
     conversations.create_items: wire.CreateItems,
     embeddings.create: embeddings.Embeddings,
     file_batches.create: file_batches.CreateBatch,
+    prompts.create: prompts.CreatePrompt,
+    prompts.update: prompts.UpdatePrompt,
+    prompts.create_version: prompts.CreateVersion,
     search.search: search.Search,
     vector_store_files.attach: vector_store_files.AttachFile,
     vector_store_files.update: vector_store_files.UpdateFile,
@@ -65,6 +76,8 @@ QUERIES: Final[Mapping[Callable[..., object], Mapping[str, Schema]]] = {
     conversations.retrieve_item: _INCLUDE,
     file_batches.list_files: {**_page(), **_STATUS},
     files.list_files: {**_page(files.MAX_PAGE), "purpose": _STRING},
+    prompts.list_prompts: _page(),
+    prompts.list_versions: _page(),
     vector_store_files.list_files: {**_page(), **_STATUS},
     vector_stores.list_stores: _page(),
 }

@@ -10,6 +10,7 @@ from onward.ports.conversations import Conversations
 from onward.ports.files import Files
 from onward.ports.hosted import Toolset
 from onward.ports.model import Models
+from onward.ports.prompts import Prompts
 from onward.ports.runs import Runs
 from onward.ports.vector_stores import VectorStores
 
@@ -23,6 +24,8 @@ class Project(Protocol):
     def runs(self) -> Runs: ...
     @property
     def conversations(self) -> Conversations: ...
+    @property
+    def prompts(self) -> Prompts: ...
     @property
     def files(self) -> Files: ...
     @property

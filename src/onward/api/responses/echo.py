@@ -3,21 +3,24 @@
 Both are JSON objects whose members stand in a response as they are.
 """
 
+from msgspec import UNSET
+
+from onward.api.responses.prompt import Applied
 from onward.api.responses.wire import CreateResponse, FormatField
 from onward.core.items import encode
 
 
-def render_config(body: CreateResponse, tools: bytes) -> bytes:
+def render_config(applied: Applied, tools: bytes) -> bytes:
     """Return the members that one application sends with every turn, defaults filled in."""
+    body = applied.body
     text = {"format": _format(body.text.format if body.text else None), "verbosity": _verbosity(body)}
     reasoning = body.reasoning
     summary = (reasoning.summary or reasoning.generate_summary) if reasoning else None
     choice = bytes(body.tool_choice)
     return b"".join(
         (
-            b'{"instructions":',
-            encode(body.instructions),
-            b',"max_output_tokens":',
+            b"{" if applied.varies else b'{"instructions":%b,' % _instructions(applied),
+            b'"max_output_tokens":',
             encode(body.max_output_tokens),
             b',"max_tool_calls":',
             encode(body.max_tool_calls),
@@ -46,9 +49,16 @@ def render_config(body: CreateResponse, tools: bytes) -> bytes:
     )
 
 
-def render_extra(body: CreateResponse) -> bytes:
+def _instructions(applied: Applied) -> bytes:
+    return encode(applied.body.instructions if applied.instructions is UNSET else applied.instructions)
+
+
+def render_extra(applied: Applied) -> bytes:
     """Return the members that change from turn to turn; an empty object where none was sent."""
+    body = applied.body
     given = {
+        "instructions": applied.instructions if applied.varies else None,
+        "prompt": None if applied.prompt is UNSET else applied.prompt,
         "prompt_cache_key": body.prompt_cache_key,
         "prompt_cache_retention": body.prompt_cache_retention,
         "safety_identifier": body.safety_identifier,

@@ -150,7 +150,7 @@ def _message(fields: Fields, path: str) -> Item:
         parts = [_text_part(role, content)]
         tokens = estimate_tokens(content)
     elif isinstance(content, list):
-        parts = [_part(role, part, f"{path}.content[{i}]") for i, part in enumerate(cast("list[object]", content))]
+        parts = [read_part(role, part, f"{path}.content[{i}]") for i, part in enumerate(cast("list[object]", content))]
         tokens = _tokens(parts)
     else:
         raise RequestError(
@@ -176,7 +176,8 @@ def _text_part(role: str, text: str) -> Fields:
     return {"type": "input_text", "text": text}
 
 
-def _part(role: str, part: object, path: str) -> Fields:
+def read_part(role: str, part: object, path: str) -> Fields:
+    """Return a content part of a message of `role`. Raises RequestError."""
     if not isinstance(part, dict):
         raise RequestError(f"Invalid type for '{path}': expected an object.", param=path, code="invalid_type")
     fields = cast("Fields", part)
@@ -243,7 +244,7 @@ def _function_call_output(fields: Fields, path: str) -> Item:
     if output is None:
         raise missing_parameter(f"{path}.output")
     if isinstance(output, list):
-        parts = [_part("user", part, f"{path}.output[{i}]") for i, part in enumerate(cast("list[object]", output))]
+        parts = [read_part("user", part, f"{path}.output[{i}]") for i, part in enumerate(cast("list[object]", output))]
         fields = fields | {"output": parts}
     else:
         _string(fields, "output", path, maximum=MAX_STRING)

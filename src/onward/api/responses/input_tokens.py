@@ -17,7 +17,7 @@ async def count(request: Request) -> Response:
     services = services_of(request)
     project = project_of(request)
     default = body.model or (await services.models.resolve(None)).name
-    intake = await read_turn(body, project.runs, default_model=default)
+    intake = await read_turn(body, project.runs, project.prompts, default_model=default)
     tokens = await services.engine.count_input(project, intake.turn)
     return json_reply({"object": "response.input_tokens", "input_tokens": tokens})
 

@@ -12,12 +12,14 @@ from onward.api.metadata import check_metadata
 from onward.api.responses.echo import render_config, render_extra
 from onward.api.responses.formats import check_json_mode, read_format
 from onward.api.responses.input_items import Supplied, read_input
+from onward.api.responses.prompt import apply_prompt
 from onward.api.responses.tools import Tools, read_tool_choice, read_tools
 from onward.api.responses.wire import ConversationRef, CreateResponse
 from onward.core.errors import RequestError
 from onward.core.items import Item
 from onward.core.tools import ToolChoice
 from onward.core.turns import AfterResponse, OnConversation, Parent, Sampling, TurnRequest
+from onward.ports.prompts import Prompts
 from onward.ports.runs import Runs
 
 INCLUDABLE: Final = (
@@ -44,19 +46,21 @@ class Intake(Struct, frozen=True):
     obfuscate: bool
 
 
-async def read_turn(body: CreateResponse, runs: Runs, *, default_model: str) -> Intake:
+async def read_turn(body: CreateResponse, runs: Runs, prompts: Prompts, *, default_model: str) -> Intake:
     """Return the turn that a body asks for. Raises RequestError."""
     _check_unsupported(body)
+    applied = await apply_prompt(body, prompts)
+    body = applied.body
     include = check_include(body.include or ())
     parent = _parent(body)
-    _check_ranges(body)
+    check_ranges(body)
     supplied = read_input(body.input) if body.input is not None else Supplied((), frozenset())
     tools = read_tools(bytes(body.tools)) if _given(body.tools) else NO_TOOLS
     choice = read_tool_choice(bytes(body.tool_choice)) if _given(body.tool_choice) else ToolChoice()
     model = body.model or default_model
     text_format = read_format(body.text.format if body.text else None)
     resolved = await _resolve(supplied.items, runs)
-    check_json_mode(body, resolved)
+    check_json_mode(body, (*applied.preamble, *resolved))
     turn = TurnRequest(
         dialect="responses",
         model=model,
@@ -64,6 +68,7 @@ async def read_turn(body: CreateResponse, runs: Runs, *, default_model: str) -> 
         input=resolved,
         named_ids=supplied.named | {item for item in supplied.items if isinstance(item, str)},
         instructions=body.instructions,
+        preamble=applied.preamble,
         tools=tools.tools,
         tool_choice=choice,
         parallel_tool_calls=body.parallel_tool_calls is not False,
@@ -81,8 +86,8 @@ async def read_turn(body: CreateResponse, runs: Runs, *, default_model: str) -> 
         store=body.store is not False,
         stream=body.stream is True,
         metadata=check_metadata(body.metadata),
-        config=render_config(body, tools.echo),
-        extra=render_extra(body),
+        config=render_config(applied, tools.echo),
+        extra=render_extra(applied),
     )
     obfuscate = body.stream_options is None or body.stream_options.include_obfuscation is not False
     return Intake(turn, include, obfuscate)
@@ -101,7 +106,7 @@ def _given(raw: msgspec.Raw) -> bool:
 
 
 def _check_unsupported(body: CreateResponse) -> None:
-    for name, given in (("background", body.background is True), ("prompt", _given(body.prompt))):
+    for name, given in (("background", body.background is True),):
         if given:
             raise RequestError(
                 f"'{name}' is not supported by this version of Onward.", param=name, code="unsupported_parameter"
@@ -125,7 +130,8 @@ def _parent(body: CreateResponse) -> Parent | None:
     return AfterResponse(body.previous_response_id) if body.previous_response_id else None
 
 
-def _check_ranges(body: CreateResponse) -> None:
+def check_ranges(body: CreateResponse) -> None:
+    """Raise RequestError for a number or a name of a create call that is outside its range or enumeration."""
     limits: tuple[tuple[str, float | None, float | None, float | None], ...] = (
         ("temperature", body.temperature, 0, 2),
         ("top_p", body.top_p, 0, 1),

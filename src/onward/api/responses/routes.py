@@ -30,7 +30,7 @@ async def create(request: Request) -> Response:
     services = services_of(request)
     project = project_of(request)
     default = body.model or (await services.models.resolve(None)).name
-    intake = await read_turn(body, project.runs, default_model=default)
+    intake = await read_turn(body, project.runs, project.prompts, default_model=default)
     grace = _grace(request)
     if intake.turn.stream:
         return EventStream(_streamed(services.engine, project, intake), grace=grace)

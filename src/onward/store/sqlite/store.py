@@ -13,6 +13,7 @@ from onward.store.sqlite.cursor import Cursor, first, scalar
 from onward.store.sqlite.database import Database, Durability
 from onward.store.sqlite.keys import SqliteKeys
 from onward.store.sqlite.owners import Owners
+from onward.store.sqlite.prompts import SqlitePrompts
 from onward.store.sqlite.recovery import SqliteRecovery
 from onward.store.sqlite.runs import SqliteRuns
 from onward.store.sqlite.sweep import sweep
@@ -31,6 +32,7 @@ class ProjectStore:
         self.project = project
         self.runs = SqliteRuns(store.state, store.events, project, store.owners)
         self.conversations = SqliteConversations(store.state, project)
+        self.prompts = SqlitePrompts(store.state, project)
         self.completions = SqliteCompletions(store.state, project, self.runs)
 
 

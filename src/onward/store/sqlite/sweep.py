@@ -41,7 +41,9 @@ _DROP_ITEM = "DELETE FROM items WHERE key = ?2 AND project = ?1"
 _STRIP_ITEM = (
     "UPDATE items SET body = NULL, call_id = NULL, run = NULL WHERE key = ?2 AND project = ?1 AND body IS NOT NULL"
 )
-_USED_CONFIGS = "SELECT DISTINCT config FROM runs WHERE project = ?"
+_USED_CONFIGS = """
+SELECT config FROM runs WHERE project = ?1 UNION SELECT config FROM prompt_versions WHERE project = ?1
+"""
 _ALL_CONFIGS = "SELECT key FROM configs WHERE project = ?"
 _CONDEMN = "UPDATE configs SET condemned = 1 WHERE key = ? AND project = ?"
 _DROP_CONFIG = "DELETE FROM configs WHERE key = ? AND project = ? AND condemned = 1"
@@ -148,7 +150,7 @@ def _drop_log(cursor: Cursor, project: int, log: Log) -> None:
 
 
 async def _sweep_configs(state: Database, project: int) -> int:
-    """Drop configurations without a run. A run that begins meanwhile takes a condemned one back, so none is lost."""
+    """Drop configurations that no run or prompt has. A new one takes a condemned one back, so none is lost.""""""
     unused = await state.read(partial(_unused_configs, project), long=True)
 
     def condemn(cursor: Cursor) -> None:
