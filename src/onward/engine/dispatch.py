@@ -138,8 +138,11 @@ class Dispatch:
         Where no `hosted` call is allowed, the choice is among the functions.
         """
         choice = self._choice
-        if choice.mode == "none" or (first and hosted):
-            return ToolChoice(choice.mode, self._callable(choice.names)) if choice.names else choice
+        if choice.mode == "none" or (not choice.names and first and hosted):
+            return choice
+        if first and hosted:
+            called = self._callable(choice.names)
+            return ToolChoice(choice.mode, called) if called else ToolChoice("none")
         if choice.mode == "required" and len(choice.names) == 1 and (not first or self._is_hosted(choice.names[0])):
             return ToolChoice()
         names = tuple(name for name in choice.names if hosted or not self._is_hosted(name))

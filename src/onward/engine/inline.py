@@ -4,7 +4,7 @@ What is stored keeps the reference; only what the model reads is changed.
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
 
 import msgspec
 from msgspec import Struct
@@ -14,16 +14,40 @@ from onward.core.items import Item, encode
 from onward.core.tokens import estimate_tokens
 from onward.ports.attachments import Attachments
 
+MAX_FETCHED: Final = 50
+MAX_SIZE: Final = 64 * 1024 * 1024
+"""Characters of everything that one reading fetched, as the model reads it."""
+
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
-class Reading(Struct, frozen=True):
+class Reading(Struct):
     """How files are read: `image_urls` tells whether the model fetches images itself; in `history` a file that cannot
-    be fetched any more is named instead, because it must not end a conversation."""
+    be fetched any more is named instead, because it must not end a conversation. `fetched` counts, `size` sums up."""
 
     attachments: Attachments
     image_urls: bool = True
     history: bool = False
+    fetched: int = 0
+    size: int = 0
+
+    def take(self) -> None:
+        """Count a file that is to be fetched. Raises RequestError for one too many."""
+        self.fetched += 1
+        if self.fetched > MAX_FETCHED:
+            raise RequestError(
+                f"At most {MAX_FETCHED} files and images can be given by URL.", param="input", code="invalid_value"
+            )
+
+    def keep(self, content: str) -> None:
+        """Add up what was fetched. Raises RequestError where it is too much."""
+        self.size += len(content)
+        if self.size > MAX_SIZE:
+            raise RequestError(
+                f"Files and images by URL have more than {MAX_SIZE} bytes together.",
+                param="input",
+                code="file_too_large",
+            )
 
 
 async def inline_files(
@@ -90,7 +114,10 @@ async def _inline_image(fields: dict[str, object], reading: Reading) -> object:
     if reading.image_urls or url.startswith("data:"):
         return fields
     try:
-        return fields | {"image_url": await reading.attachments.fetch_image(url)}
+        reading.take()
+        image = await reading.attachments.fetch_image(url)
+        reading.keep(image)
+        return fields | {"image_url": image}
     except RequestError:
         if not reading.history:
             raise
@@ -102,6 +129,8 @@ async def _inline_document(fields: dict[str, object], reading: Reading) -> objec
     file_id, file_data = _text(fields.get("file_id")), _text(fields.get("file_data"))
     filename = _text(fields.get("filename"))
     try:
+        if url is not None:
+            reading.take()
         name, text = await reading.attachments.text(
             file_id=file_id,
             file_data=file_data,
@@ -109,6 +138,8 @@ async def _inline_document(fields: dict[str, object], reading: Reading) -> objec
             file_url=None if file_id or file_data else url,
             read_before=reading.history,
         )
+        if url is not None:
+            reading.keep(text)
     except RequestError:
         if not reading.history or url is None:
             raise

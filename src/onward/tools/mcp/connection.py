@@ -7,7 +7,7 @@ come one after the other.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from typing import Any, Final, TypeVar, cast
 
@@ -24,6 +24,8 @@ from onward.tools.mcp.transport import EgressTransport
 
 CLOSE_SECONDS: Final = 2.0
 """How long a server is given to hear that its session is over."""
+MAX_EVENT: Final = 4 * 1024 * 1024
+"""Bytes of one event: of one result."""
 OLD_TRANSPORT: Final = frozenset({404, 405})
 """Answers of a server that may speak the older transport of two addresses."""
 
@@ -78,13 +80,14 @@ class Connection:
             except Exception as error:
                 raise self._told(error) from error
         answer.cancel()
-        raise self._told(self._task.exception())
+        raise self._told(None if self._task.cancelled() else self._task.exception())
 
     async def aclose(self) -> None:
         """End the session and its task."""
         await self._end(seconds=CLOSE_SECONDS)
 
     async def _end(self, *, seconds: float) -> None:
+        """End the task: politely within `seconds`, then by force."""
         task = self._task
         self._task = None
         if task is None:
@@ -93,8 +96,9 @@ class Connection:
         if seconds:
             await asyncio.wait((task,), timeout=seconds)
         task.cancel()
-        with suppress(Exception, asyncio.CancelledError):
-            await task
+        await asyncio.wait((task,), timeout=CLOSE_SECONDS)
+        if task.done() and not task.cancelled():
+            task.exception()  # it was told where it mattered
 
     async def _serve(self) -> None:
         opened = asyncio.Event()
@@ -103,7 +107,9 @@ class Connection:
             transport=self._transport, headers=list(self._access.headers), timeout=None, trust_env=False
         ) as http:
             try:
-                await self._session(streamable_http_client(url, http_client=http), "auto", opened)
+                await self._session(
+                    streamable_http_client(url, http_client=http, max_sse_event_size=MAX_EVENT), "auto", opened
+                )
             except Exception:
                 if opened.is_set() or self._transport.status not in OLD_TRANSPORT:
                     raise
