@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from onward.ports.parse import Parser
     from onward.ports.passages import PassageIndex
     from onward.ports.prompts import Prompts
+    from onward.ports.prompts import Prompts
     from onward.ports.runs import Runs
     from onward.ports.vector_stores import StoreSearch, VectorStores
     from onward.store.sqlite.store import SqliteStore
@@ -340,6 +341,7 @@ def _project(
         key=key,
         runs=own.runs,
         conversations=own.conversations,
+        prompts=own.prompts,
         prompts=own.prompts,
         files=files,
         vector_stores=vector_stores,

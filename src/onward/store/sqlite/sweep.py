@@ -150,7 +150,7 @@ def _drop_log(cursor: Cursor, project: int, log: Log) -> None:
 
 
 async def _sweep_configs(state: Database, project: int) -> int:
-    """Drop configurations that no run or prompt has. A new one takes a condemned one back, so none is lost.""""""
+    """Drop configurations that no run or prompt has. A new one takes a condemned one back, so none is lost."""
     unused = await state.read(partial(_unused_configs, project), long=True)
 
     def condemn(cursor: Cursor) -> None:
