@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from onward.models.settings import ModelSettings
     from onward.ports.attachments import Attachments
     from onward.ports.blobs import Blobs
+    from onward.ports.completions import Completions
     from onward.ports.conversations import Conversations
     from onward.ports.egress import Egress
     from onward.ports.embed import Embedder
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from onward.ports.model import Models
     from onward.ports.parse import Parser
     from onward.ports.passages import PassageIndex
-    from onward.ports.prompts import Prompts
     from onward.ports.prompts import Prompts
     from onward.ports.runs import Runs
     from onward.ports.vector_stores import StoreSearch, VectorStores
@@ -62,6 +62,7 @@ class ProjectParts(Struct, frozen=True, kw_only=True):
     key: int
     runs: Runs
     conversations: Conversations
+    completions: Completions
     prompts: Prompts
     files: Files
     vector_stores: VectorStores
@@ -341,7 +342,7 @@ def _project(
         key=key,
         runs=own.runs,
         conversations=own.conversations,
-        prompts=own.prompts,
+        completions=own.completions,
         prompts=own.prompts,
         files=files,
         vector_stores=vector_stores,
@@ -361,6 +362,8 @@ def _project(
 
 def routes() -> list[BaseRoute]:
     """Return the routes of every dialect and resource, the busiest first."""
+    from onward.api.chat import routes as chat
+    from onward.api.chat import stored
     from onward.api.resources import (
         embeddings,
         file_batches,
@@ -377,6 +380,8 @@ def routes() -> list[BaseRoute]:
     modules = (
         responses,
         conversations,
+        chat,
+        stored,
         input_tokens,
         files,
         vector_stores,

@@ -236,7 +236,7 @@ def test_a_value_outside_the_contract_is_a_400_that_names_the_field(
 
 
 @pytest.mark.ledger("responses:not_there_yet")
-@pytest.mark.parametrize("path", ["/chat/completions", "/uploads", "/threads", "/responses/compact"])
+@pytest.mark.parametrize("path", ["/audio/speech", "/uploads", "/threads", "/responses/compact"])
 def test_an_endpoint_that_is_not_there_yet_says_so(client: OpenAI, path: str) -> None:
     with pytest.raises(openai.NotFoundError) as error:
         client.post(path, cast_to=object, body={})

@@ -32,7 +32,6 @@ NOT_YET: Final = (
     "/v1/assistants",
     "/v1/audio",
     "/v1/batches",
-    "/v1/chat/completions",
     "/v1/completions",
     "/v1/containers",
     "/v1/images",

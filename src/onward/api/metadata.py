@@ -1,11 +1,14 @@
 """Metadata: at most 16 pairs of strings, keys of at most 64 and values of at most 512 characters."""
 
+from typing import Final
+
 import msgspec
 
 from onward.api.errors import too_long
 from onward.core.errors import RequestError
 
 Metadata = dict[str, object] | None
+MAX_PAIRS: Final = 16
 _encode = msgspec.json.Encoder().encode
 
 
@@ -13,8 +16,8 @@ def check_metadata(metadata: Metadata, *, param: str = "metadata") -> bytes:
     """Return the metadata as a JSON object. Raises RequestError beyond the limits."""
     if not metadata:
         return b"{}"
-    if len(metadata) > 16:
-        raise too_long(param, len(metadata), maximum=16, kind="object")
+    if len(metadata) > MAX_PAIRS:
+        raise too_long(param, len(metadata), maximum=MAX_PAIRS, kind="object")
     for key, value in metadata.items():
         if len(key) > 64:
             raise too_long(f"{param}.{key[:64]}", len(key), maximum=64)

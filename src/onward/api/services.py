@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from onward.engine.engine import Engine
 from onward.ports.attachments import Attachments
+from onward.ports.completions import Completions
 from onward.ports.conversations import Conversations
 from onward.ports.files import Files
 from onward.ports.hosted import Toolset
@@ -24,6 +25,8 @@ class Project(Protocol):
     def runs(self) -> Runs: ...
     @property
     def conversations(self) -> Conversations: ...
+    @property
+    def completions(self) -> Completions: ...
     @property
     def prompts(self) -> Prompts: ...
     @property

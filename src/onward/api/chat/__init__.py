@@ -1,0 +1,1 @@
+"""The chat completions dialect: wire → intake → core, events → chunks, and the stored completions."""
