@@ -93,7 +93,7 @@ async def _answered(
 async def _stored(request: Request) -> Run:
     response_id = request.path_params["response_id"]
     run = await project_of(request).runs.get(suffix_of(response_id)) if response_id.startswith("resp_") else None
-    if run is None:
+    if run is None or run.dialect == "chat":
         raise NotFoundError(f"Response with id '{response_id}' not found.")
     return run
 
