@@ -1,36 +1,52 @@
-"""Runs turns: prepares what a turn continues, leases its run, and hands it to the loop. Knows ports and core only."""
+"""Runs turns: in the foreground for a caller that waits, in the background for one that asks again later."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
-from onward.core.events import Event
-from onward.core.turns import TurnRequest, TurnResult
+from onward.core.events import Event, TurnQueued
+from onward.core.turns import TERMINAL, TurnRequest, TurnResult
+from onward.engine.adoption import Revive, resume
 from onward.engine.context import ContextCache
+from onward.engine.gate import FairGate
+from onward.engine.live import LiveRun, LiveRuns
 from onward.engine.loop import Turn
-from onward.engine.preparation import input_tokens, prepare
+from onward.engine.preparation import Prepared, input_tokens, prepare
 from onward.engine.project import TurnProject
-from onward.engine.run_state import RunState
-from onward.ports.model import Models
-from onward.ports.runs import LeaseLost
+from onward.engine.run_state import LEASE_SECONDS, RunState
+from onward.engine.telling import Emit, Telling
+from onward.ports.model import Model, Models
+from onward.ports.runs import Adopted, LeaseLost, Recovery, Run
 
 log = logging.getLogger("onward.engine")
 
-Emit = Callable[[Sequence[Event]], Awaitable[None]]
-"""Takes the events of a turn as they happen, a batch at a time."""
-
 HEARTBEAT_SECONDS: Final = 10.0
+WATCH_SECONDS: Final = 1.0
+"""How soon a turn learns that another process has taken its run, or cancelled it."""
+BACKGROUND_SLOTS: Final = 64
+MAX_WAITING: Final = 10_000
 
 
 class Engine:
     """One turn loop for every dialect. `node` names this process as the owner of leases."""
 
-    def __init__(self, *, models: Models, node: str, cache: ContextCache | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        models: Models,
+        node: str,
+        cache: ContextCache | None = None,
+        background_slots: int = BACKGROUND_SLOTS,
+    ) -> None:
+        self.live = LiveRuns()
         self._models = models
         self._node = node
         self._cache = cache or ContextCache()
-        self._active: set[RunState] = set()
+        self._gate = FairGate(background_slots, waiting=MAX_WAITING)
+        self._active: dict[RunState, asyncio.Task[object] | None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(
         self, project: TurnProject, request: TurnRequest, *, suffix: str, created_at: float, emit: Emit
@@ -39,41 +55,169 @@ class Engine:
 
         Raises OnwardError where the turn fails before its first event; later faults are events and a result.
         """
-        model = await self._models.resolve(request.model)
-        prepared = await prepare(project, request, model, self._cache)
-        base, dispatch = prepared.base, prepared.dispatch
-        state = RunState(
-            project.runs,
-            request,
-            base,
-            prepared.supplied,
-            suffix=suffix,
-            created_at=created_at,
-            owner=self._node,
-            model=model,
-        )
-        recalled, assembly = prepared.recalled, prepared.assembly
-        turn = Turn(project, request, model, dispatch, recalled, assembly, base, state, self._cache, emit)
-        self._active.add(state)
+        async with self._open(project, suffix, named=request.store and request.stream) as live:
+            model = await self._models.resolve(request.model)
+            prepared = await prepare(project, request, model, self._cache)
+            state = self._state(project, request, model, prepared, suffix=suffix, created_at=created_at)
+            telling = Telling(request, state, live, emit)
+            turn = Turn(project, request, model, prepared, state, self._cache, telling, live)
+            return await self._run(turn, state, prepared, live)
+
+    async def start(self, project: TurnProject, request: TurnRequest, *, suffix: str, created_at: float) -> LiveRun:
+        """Store a background run as queued, let it run when it is its turn, and return it.
+
+        Raises OnwardError for what is wrong with the request, RateLimitError where too many wait.
+        """
+        self._gate.check(project.key)
+        live = self.live.open(project.key, suffix)
         try:
-            async with dispatch.session() as session:
-                return await turn.run(session)
-        finally:
-            self._active.discard(state)
+            model = await self._models.resolve(request.model)
+            prepared = await prepare(project, request, model, self._cache)
+            state = self._state(project, request, model, prepared, suffix=suffix, created_at=created_at)
+            telling = Telling(request, state, live, _to_nobody)
+            await state.begin()
+            await telling.tell((TurnQueued(),))
+        except BaseException:
+            self.live.close(project.key, suffix)
+            raise
+        turn = Turn(
+            project, request, model, prepared, state, self._cache, telling, live, slot=self._gate.slot(project.key)
+        )
+        self._keep(self._run_in_background(turn, state, prepared, live, (project.key, suffix)))
+        return live
+
+    async def cancel(self, project: TurnProject, run: Run) -> None:
+        """Cancel a run that has not ended, wherever it is under way; return once its end is stored."""
+        live = self.live.get(project.key, run.suffix)
+        if live is not None:
+            live.cancel()
+            await live.ended()
+        elif run.status not in TERMINAL:
+            await project.runs.cancel(run.suffix)
 
     async def count_input(self, project: TurnProject, request: TurnRequest) -> int:
         """Return the estimated tokens that a turn would send first. Raises what `run` raises before it begins."""
         model = await self._models.resolve(request.model)
         return input_tokens(request, await prepare(project, request, model, self._cache))
 
-    async def heartbeat(self) -> None:
-        """Renew the leases of all turns of this process until cancelled."""
+    async def adopt(self, recovery: Recovery, projects: Callable[[int], TurnProject], revive: Revive) -> None:
+        """Go on with the background runs of processes that died; returns once their turns are under way."""
+        for adopted in await recovery.adopt(self._node, seconds=LEASE_SECONDS):
+            self._keep(self._go_on(projects(adopted.project), adopted, revive))
+
+    async def heartbeat(self, recovery: Recovery) -> None:
+        """Renew the leases of all turns of this process, and stop turns that lost theirs, until cancelled."""
+        renewed = asyncio.get_running_loop().time()
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            for state in tuple(self._active):
-                try:
-                    await state.renew()
-                except LeaseLost:
-                    pass  # its turn learns of it when it ends
-                except Exception:  # a passing fault must not cost the other turns their leases
-                    log.exception("a lease was not renewed")
+            await asyncio.sleep(WATCH_SECONDS)
+            try:
+                await self._stop_lost(recovery)
+            except Exception:  # a passing fault must not end the heartbeat
+                log.exception("leases could not be read")
+            now = asyncio.get_running_loop().time()
+            if now - renewed >= HEARTBEAT_SECONDS:
+                renewed = now
+                await self._renew()
+
+    async def aclose(self) -> None:
+        """Stop the background turns of this process; another one, or the next start, goes on with them."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        for state in tuple(self._active):
+            try:
+                await state.renew()
+            except LeaseLost:
+                pass  # its turn is stopped by the watch
+            except Exception:  # a passing fault must not cost the other turns their leases
+                log.exception("a lease was not renewed")
+
+    async def _stop_lost(self, recovery: Recovery) -> None:
+        leased = [(state, task) for state, task in self._active.items() if state.lease is not None]
+        if not leased:
+            return
+        held = await recovery.held(self._node)
+        for state, task in leased:
+            lease = state.lease
+            if lease is not None and lease not in held and not state.ending and not state.lost and task is not None:
+                state.lost = True
+                task.cancel()
+
+    @asynccontextmanager
+    async def _open(self, project: TurnProject, suffix: str, *, named: bool) -> AsyncGenerator[LiveRun | None]:
+        if not named:
+            yield None
+            return
+        try:
+            yield self.live.open(project.key, suffix)
+        finally:
+            self.live.close(project.key, suffix)
+
+    def _state(
+        self,
+        project: TurnProject,
+        request: TurnRequest,
+        model: Model,
+        prepared: Prepared,
+        *,
+        suffix: str,
+        created_at: float,
+    ) -> RunState:
+        return RunState(
+            project.runs,
+            request,
+            prepared.base,
+            prepared.supplied,
+            suffix=suffix,
+            created_at=created_at,
+            owner=self._node,
+            model=model,
+        )
+
+    async def _run(self, turn: Turn, state: RunState, prepared: Prepared, live: LiveRun | None) -> TurnResult:
+        task = asyncio.current_task()
+        self._active[state] = task
+        try:
+            async with prepared.dispatch.session() as session:
+                if live is not None:
+                    live.run_in(task)
+                return await turn.run(session)
+        finally:
+            del self._active[state]
+
+    async def _run_in_background(
+        self, turn: Turn, state: RunState, prepared: Prepared, live: LiveRun, name: tuple[int, str]
+    ) -> None:
+        try:
+            await self._run(turn, state, prepared, live)
+        except Exception:  # the run keeps its lease until that expires; then another owner looks at it
+            log.exception("a background turn was left")
+        finally:
+            self.live.close(*name)
+
+    async def _go_on(self, project: TurnProject, adopted: Adopted, revive: Revive) -> None:
+        live = self.live.open(project.key, adopted.run.suffix)
+        slot = self._gate.slot(project.key)
+        try:
+            resumed = await resume(
+                project, adopted, revive, self._models, self._cache, live, owner=self._node, slot=slot
+            )
+        except BaseException:
+            self.live.close(project.key, adopted.run.suffix)
+            raise
+        if resumed is None:
+            self.live.close(project.key, adopted.run.suffix)
+            return
+        turn, state, prepared = resumed
+        await self._run_in_background(turn, state, prepared, live, (project.key, adopted.run.suffix))
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _to_nobody(_events: Sequence[Event]) -> None:
+    return None

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from onward.core import compose
 from onward.core.clock import now
@@ -15,6 +17,7 @@ from onward.core.events import (
     Event,
     ToolFinished,
     ToolStarted,
+    TurnCancelled,
     TurnCompleted,
     TurnFailed,
     TurnIncomplete,
@@ -28,17 +31,20 @@ from onward.core.tokens import estimate_tokens
 from onward.core.tools import FileSearchTool, McpTool, ToolCall
 from onward.core.turns import RunError, TurnRequest, TurnResult
 from onward.core.usage import Usage
-from onward.engine.assembly import Assembly, recent_questions, with_passages
+from onward.engine.assembly import recent_questions, with_passages
 from onward.engine.context import ContextCache
-from onward.engine.dispatch import Dispatch, exchange
-from onward.engine.output import HostedCall, Output
+from onward.engine.dispatch import exchange
+from onward.engine.live import LiveRun
+from onward.engine.output import HostedCall, Output, Seed
 from onward.engine.pairs import paired
+from onward.engine.preparation import Prepared
 from onward.engine.project import TurnProject
 from onward.engine.run_state import Ended, RunState
-from onward.engine.servers import Approved, Recalled, as_calls
+from onward.engine.servers import Approved, as_calls
+from onward.engine.telling import Telling
 from onward.ports.hosted import Outcome, Passage, Session
 from onward.ports.model import Model, ModelRequest, TextDelta
-from onward.ports.runs import Base, ModelCall
+from onward.ports.runs import LeaseLost, ModelCall
 
 log = logging.getLogger("onward.engine")
 
@@ -71,23 +77,23 @@ class Turn:
         project: TurnProject,
         request: TurnRequest,
         model: Model,
-        dispatch: Dispatch,
-        recalled: Recalled,
-        assembly: Assembly,
-        base: Base,
+        prepared: Prepared,
         state: RunState,
         cache: ContextCache,
         telling: Telling,
         live: LiveRun | None,
+        *,
+        slot: AbstractAsyncContextManager[None] | None = None,
+        seed: Seed | None = None,
     ) -> None:
         self._project = project
         self._request = request
         self._model = model
-        self._dispatch = dispatch
-        self._recalled = recalled
+        self._dispatch = dispatch = prepared.dispatch
+        self._recalled = prepared.recalled
         self._session: Session | None = None
-        self._assembly = assembly
-        self._base = base
+        self._assembly = prepared.assembly
+        self._base = prepared.base
         self._state = state
         self._cache = cache
         self._telling = telling
@@ -98,12 +104,16 @@ class Turn:
             parallel_tool_calls=request.parallel_tool_calls,
             allowance=request.max_tool_calls,
         )
+        self._slot = slot
+        self._seed = seed
+        if seed is not None:
+            self._output.resume(seed)
         self._passages: list[Passage] = []
         self._exchanges: list[bytes] = []
         self._rendered: bytes | None = None
         """The fragment of what is new, as the next turn will read it too."""
         self._calling: _Calling | None = None
-        self._announced = False
+        self._announced = seed is not None and seed.begun
         self._announcing: asyncio.Future[None] | None = None
 
     async def run(self, session: Session | None) -> TurnResult:
@@ -114,28 +124,42 @@ class Turn:
         self._session = session
         try:
             return await self._run()
-        except LeaseLost as lost:
-            raise InternalError("The run was taken over by another process.") from lost
+        except LeaseLost:
+            return await self._let_go()
         except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            if self._state.lost:
+                task.uncancel()
+                return await self._let_go()
             asked = self._live is not None and self._live.cancelled
             if self._request.background and not asked:
                 raise  # this process ends: another one goes on with the run
             result = await asyncio.shield(self._cancel())
             if not asked:
                 raise
-            task = asyncio.current_task()
-            assert task is not None
             task.uncancel()
             return result
+
+    async def _let_go(self) -> TurnResult:
+        """Leave the run to whoever took or cancelled it. Raises InternalError where nothing was told yet."""
+        error = InternalError("The run was taken over or cancelled by another process.")
+        if self._request.background or not (self._announced and self._request.stream):
+            raise error
+        usage = self._output.usage
+        failure = RunError(error.run_code, error.message)
+        await self._telling.tell_only((TurnFailed(failure, usage),))
+        return TurnResult("failed", self._output.closed, usage, now(), failure)
 
     async def _run(self) -> TurnResult:
         try:
             await self._state.begin()
-            if self._request.background:
+            if self._slot is None:
+                return await self._finish(await self._generate())
+            async with self._slot:
                 await self._state.start()
                 await self._announce()
-            ended = await self._generate()
-            return await self._finish(ended)
+                return await self._finish(await self._go_on(self._seed) if self._seed else await self._generate())
         except OnwardError as error:
             return await self._fail(error)
         except LeaseLost:
@@ -143,6 +167,18 @@ class Turn:
         except Exception as error:
             log.exception("turn failed")
             return await self._fail(InternalError(), cause=error)
+
+    async def _go_on(self, seed: Seed) -> Ended:
+        """Close what the earlier process left open, and generate the rest where there is one."""
+        if seed.closing:
+            await self._emit(seed.closing)
+        if seed.finished:
+            tokens = sum(item.tokens for item in self._output.closed)
+            return Ended(status="completed", usage=Usage(self._assembly.tokens, tokens, estimated=True))
+        context = as_calls(paired(seed.context, waiting=()))
+        if context:
+            self._exchanges.append(self._model.render(context))
+        return await self._generate()
 
     async def _generate(self) -> Ended:
         fresh = self._assembly.fresh
@@ -359,14 +395,18 @@ class Turn:
         if self._request.dialect == "chat":
             kept = tuple(item for item in output if item.type in RETURNED_BY_CHAT)
         ended_at = now()
-        lineage = await self._state.end(ended, kept, open_calls=self._open_calls, ended_at=ended_at)
+        recording = await self._telling.recording(kept)
+        calls = self._open_calls
+        lineage = await self._state.end(ended, kept, open_calls=calls, ended_at=ended_at, recording=recording)
         if lineage is not None:
             # After the answer has been written: it is for the next turn, not for this one.
             asyncio.get_running_loop().call_soon(self._keep_context, lineage, kept)
-        if ended.status == "incomplete":
-            await self._emit((TurnIncomplete(ended.incomplete_reason or "", ended.usage),))
-        else:
-            await self._emit((TurnCompleted(ended.usage, ended_at),))
+        last = (
+            TurnIncomplete(ended.incomplete_reason or "", ended.usage)
+            if ended.status == "incomplete"
+            else TurnCompleted(ended.usage, ended_at)
+        )
+        await self._telling.tell_end((last,))
         return TurnResult(ended.status, output, ended.usage, ended_at, None, ended.incomplete_reason)
 
     @property
@@ -383,32 +423,50 @@ class Turn:
 
     async def _fail(self, error: OnwardError, *, cause: Exception | None = None) -> TurnResult:
         code = error.code if error.code in RUN_ERROR_CODES else type(error).run_code
-        ended = Ended(status="failed", usage=self._output.usage, error=RunError(code, error.message))
         events = self._output.end_call(status="incomplete")
-        output = self._output.closed
+        self._account()
+        ended = Ended(status="failed", usage=self._output.usage, error=RunError(code, error.message))
         if self._announcing is not None:
             await asyncio.gather(self._announcing, return_exceptions=True)
-        ended_at = now()
         try:
-            await self._state.end(ended, output, ended_at=ended_at)
+            result = await self._stop(ended, events)
+        except LeaseLost:
+            raise
         except Exception as lost:  # noqa: BLE001 - the client learns why the turn failed, not that this was not stored
             if lost not in (error, cause):
                 log.warning("the end of a failed turn was not stored: %s", lost)
-        if not self._announced or not self._request.stream:
+            result = TurnResult("failed", self._output.closed, ended.usage, now(), ended.error)
+        told = self._announced and self._request.stream
+        if not told and not self._request.background:
             raise error from cause
         assert ended.error is not None
-        await self._emit([*events, TurnFailed(ended.error, ended.usage)])
-        return TurnResult("failed", output, ended.usage, ended_at, ended.error)
+        await self._telling.tell_end((*events, TurnFailed(ended.error, ended.usage)))
+        return result
 
-    async def _cancel(self) -> None:
-        self._output.end_call(status="incomplete")
+    async def _cancel(self) -> TurnResult:
+        events = self._output.end_call(status="incomplete")
+        self._account()
         if self._announcing is not None:
             self._announcing.cancel()
             await asyncio.gather(self._announcing, return_exceptions=True)
         ended = Ended(status="cancelled", usage=self._output.usage)
         try:
-            await self._state.end(ended, self._output.closed, ended_at=now())
+            result = await self._stop(ended, events)
         except OnwardError:
-            pass  # it never began, or it had ended already
+            result = None  # it never began, or it had ended already
         except Exception:
             log.exception("the end of a cancelled turn was not stored")
+            result = None
+        if result is None:
+            return TurnResult("cancelled", self._output.closed, ended.usage, now())
+        if self._live is not None and self._live.cancelled:
+            await self._telling.tell_end((*events, TurnCancelled(ended.usage)))
+        return result
+
+    async def _stop(self, ended: Ended, events: Sequence[Event]) -> TurnResult:
+        """Store an end before the model was done; `events` closed what was open."""
+        output = self._output.closed
+        ended_at = now()
+        recording = await self._telling.recording(output, events)
+        await self._state.end(ended, output, ended_at=ended_at, recording=recording)
+        return TurnResult(ended.status, output, ended.usage, ended_at, ended.error)

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, assert_never
 
+from msgspec import Struct
+
 from onward.core import compose
 from onward.core.errors import UpstreamError
 from onward.core.events import Annotation, Channel, Delta, Event, ItemClosed, ItemOpened
@@ -60,6 +62,21 @@ class HostedCall:
         self.call = call
 
 
+class Seed(Struct, frozen=True):
+    """What a turn goes on from whose process died: its items by output index (None: cut short), and what they mean.
+
+    `closing` closes what was open. `finished`: nothing is left to generate. `begun`: its start was told. `context`:
+    what the model reads of what it had made.
+    """
+
+    items: Sequence[Item | None]
+    client_calls: Sequence[ToolCall]
+    closing: Sequence[Event]
+    finished: bool
+    begun: bool
+    context: Sequence[Item]
+
+
 class Output:
     """The output of one turn, over all its model calls.
 
@@ -89,6 +106,11 @@ class Output:
         self._ignoring = False
         self._first_item = 0
         self._generated = 0
+
+    def resume(self, seed: Seed) -> None:
+        """Begin with what an earlier process made of the turn."""
+        self.items = list(seed.items)
+        self.client_calls = list(seed.client_calls)
 
     def begin_call(self) -> None:
         """Prepare for the next model call of the turn."""

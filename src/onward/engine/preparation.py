@@ -32,12 +32,16 @@ class Prepared(Struct, frozen=True):
     assembly: Assembly
 
 
-async def prepare(project: TurnProject, request: TurnRequest, model: Model, cache: ContextCache) -> Prepared:
+async def prepare(
+    project: TurnProject, request: TurnRequest, model: Model, cache: ContextCache, *, base: Base | None = None
+) -> Prepared:
     """Check a request against what it continues and choose its context; nothing is stored and no model is asked.
 
-    Raises RequestError and its kin for everything that is wrong with the request.
+    `base` is known where the run exists already. Raises RequestError and its kin for everything that is wrong with the
+    request.
     """
-    base = await _base(project, request)
+    if base is None:
+        base = await _base(project, request)
     dispatch = Dispatch(request, project.toolset)
     await dispatch.check()
     supplied = request.input[base.matched :]

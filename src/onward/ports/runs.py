@@ -4,7 +4,7 @@ Every handle is scoped to one project; an unscoped query cannot be written. Item
 (DESIGN §2). Transactions are durable when the call returns. Lease times are the store's clock only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -231,6 +231,10 @@ class Runs(Protocol):
         """
         ...
 
+    async def cancel(self, suffix: str) -> None:
+        """End a run that another process has under way as cancelled, so that its owner can write no more."""
+        ...
+
     async def get(self, suffix: str) -> Run | None:
         """Return the run behind a response or run id, None where it was deleted or never stored."""
         ...
@@ -293,6 +297,10 @@ class Recovery(Protocol):
 
     async def adopt(self, owner: str, *, seconds: float) -> Sequence[Adopted]:
         """Take over the runs that can go on and whose owner died."""
+        ...
+
+    async def held(self, owner: str) -> Collection[Lease]:
+        """Return the leases that `owner` holds."""
         ...
 
     async def settle_expired(self) -> int:

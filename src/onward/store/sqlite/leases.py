@@ -48,6 +48,7 @@ UPDATE runs SET status = ?4, completed_at = unixepoch('subsec'), error = ?5, ope
 WHERE project = ?1 AND log = ?2 AND key = ?3
 """
 _OWNERS = "SELECT DISTINCT owner FROM leases WHERE owner IS NOT NULL"
+_HELD = "SELECT run, fence, log FROM leases WHERE owner = ?"
 _EXPIRE = "UPDATE leases SET until = unixepoch('subsec') WHERE owner = ?"
 _LOST = f"""
 SELECT project, log, run FROM leases l
@@ -116,6 +117,12 @@ def settle(cursor: Cursor, project: int, log: int, run: int, *, state: Liveness)
     release(cursor, project, log, run)
 
 
+def settle_cancelled(cursor: Cursor, project: int, log: int, run: int) -> None:
+    """End a run as cancelled, whoever holds it."""
+    cursor.execute(_SETTLE, (project, log, run, STATUS_NUMBER["cancelled"], None))
+    release(cursor, project, log, run)
+
+
 def settle_if_lost(cursor: Cursor, project: int, log: int, run: int) -> bool:
     """Settle a run that nobody can continue; True where it has ended by that."""
     state = liveness(cursor, project, log, run)
@@ -144,3 +151,8 @@ def claim_lost(cursor: Cursor, owner: str, seconds: float, limit: int) -> list[t
     """Take over runs of all projects that can go on and whose owner died; return project and lease of each."""
     rows = cursor.execute(_CLAIM, (owner, seconds, limit)).fetchall()
     return [(row[0], Lease(row[2], row[3], row[1])) for row in rows]
+
+
+def leases_of(cursor: Cursor, owner: str) -> set[Lease]:
+    """Return the leases that `owner` holds."""
+    return {Lease(*row) for row in cursor.execute(_HELD, (owner,)).fetchall()}

@@ -7,7 +7,14 @@ from typing import Final
 from onward.ports.runs import Adopted, Base, Lease
 from onward.store.sqlite.cursor import Cursor, first
 from onward.store.sqlite.database import Database
-from onward.store.sqlite.leases import claim_lost, expire_leases, lease_owners, lost_runs, settle_if_lost
+from onward.store.sqlite.leases import (
+    claim_lost,
+    expire_leases,
+    lease_owners,
+    leases_of,
+    lost_runs,
+    settle_if_lost,
+)
 from onward.store.sqlite.owners import Owners
 from onward.store.sqlite.run_events import drop_batches, raise_fence, read_batches, runs_with_batches
 from onward.store.sqlite.run_rows import INPUT, OUTPUT, get_row, run_of, side_items
@@ -54,6 +61,10 @@ class SqliteRecovery:
         await self._events.write(lambda cursor: raise_fence(cursor, project, lease))
         events = await self._events.read(lambda cursor: read_batches(cursor, project, lease.run, 0))
         return await self._state.read(lambda cursor: _adopted(cursor, project, lease, events), long=True)
+
+    async def held(self, owner: str) -> set[Lease]:
+        """Return the leases that `owner` holds."""
+        return await self._state.read(lambda cursor: leases_of(cursor, owner))
 
     async def drop_stale_events(self) -> None:
         """Forget the batches of runs that have a recording, or are gone."""

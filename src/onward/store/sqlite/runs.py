@@ -20,11 +20,18 @@ from onward.store.sqlite.encoding import pack_id
 from onward.store.sqlite.flatten import MAX_SEGMENTS, flatten
 from onward.store.sqlite.garbage import CONFIGS, LOG, add_garbage, add_garbage_items
 from onward.store.sqlite.items import newest_published
-from onward.store.sqlite.leases import liveness, release, renew_lease, settle_if_lost
+from onward.store.sqlite.leases import (
+    MAX_OWNERS,
+    liveness,
+    release,
+    renew_lease,
+    settle_cancelled,
+    settle_if_lost,
+)
 from onward.store.sqlite.logs import is_visible, read_lineage, read_newest
 from onward.store.sqlite.owners import Owners
 from onward.store.sqlite.paging import Span, read_page, spans_of
-from onward.store.sqlite.run_events import add_batch, drop_batches, read_batches
+from onward.store.sqlite.run_events import add_batch, drop_batches, raise_fence, read_batches
 from onward.store.sqlite.run_rows import OUTPUT, RUN, find_row, run_of, side_items
 
 LONG_CONTEXT: Final = 256
@@ -163,6 +170,21 @@ class SqliteRuns:
         Items recorded before may be in `ending.output` again. Raises LeaseLost.
         """
         return await self._state.write(lambda cursor: turns.end(cursor, self._state.keys, self._project, lease, ending))
+
+    async def cancel(self, suffix: str) -> None:
+        """End a run that another process has under way as cancelled, so that its owner can write no more."""
+
+        def end(cursor: Cursor) -> int | None:
+            row = find_row(cursor, self._project, suffix)
+            if row is None or row.status in TERMINAL:
+                return None
+            settle_cancelled(cursor, self._project, row.log, row.key)
+            return row.key
+
+        run = await self._state.write(end)
+        if run is not None:
+            shut = Lease(run, MAX_OWNERS + 1, 0)
+            await self._events.write(lambda cursor: raise_fence(cursor, self._project, shut))
 
     async def get(self, suffix: str) -> Run | None:
         """Return the run behind a response or run id, or their suffix; None where it was deleted or never stored."""
