@@ -15,6 +15,7 @@
     │   └── UpstreamUnavailable     503
     ├── ToolServerError             424  a tool server of the request cannot be used
     ├── StorageFull                 507  no space left; never retried by SDKs
+    ├── CredentialsLost             500  what gives access to a tool server ended with its process
     └── InternalError               500
 
 A class docstring is its default message. Rendering to a wire shape is a dialect's business.
@@ -149,6 +150,10 @@ class StorageFull(OnwardError):
 
     def __init__(self) -> None:
         super().__init__(code="insufficient_storage")
+
+
+class CredentialsLost(OnwardError):
+    """The run cannot go on: what gives access to its tool servers was known to a process that has ended."""
 
 
 class InternalError(OnwardError):

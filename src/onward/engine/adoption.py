@@ -186,7 +186,8 @@ def _interrupted(item: Item) -> Item:
     """Return the item of a hosted call whose process died: it may have had its effect, so it is not made again."""
     fields = _read_fields(item.body)
     if item.type == "mcp_call":
-        fields |= {"error": "The server stopped while the call was under way; its outcome is not known."}
+        told = "The server stopped while the call was under way; its outcome is not known."
+        fields |= {"error": {"type": "mcp_protocol_error", "code": -32603, "message": told}}
     return msgspec.structs.replace(item, body=encode(fields | {"status": "incomplete"}))
 
 

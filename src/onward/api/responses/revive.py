@@ -6,7 +6,9 @@ from onward.api.responses.formats import read_format
 from onward.api.responses.input_items import read_input
 from onward.api.responses.tools import read_tool_choice, read_tools
 from onward.api.responses.wire import CreateResponse
+from onward.core.errors import CredentialsLost
 from onward.core.items import Item
+from onward.core.tools import McpTool
 from onward.core.turns import AfterResponse, OnConversation, Parent, Sampling, TurnRequest
 from onward.ports.runs import Adopted, Run
 
@@ -21,7 +23,8 @@ _read_config = msgspec.json.Decoder(_Config).decode
 
 
 def revive(adopted: Adopted) -> TurnRequest:
-    """Return the turn of a stored run. Raises RequestError where what was stored can not be read any more.
+    """Return the turn of a stored run. Raises RequestError where what was stored can not be read any more, and
+    CredentialsLost where it needs what is never stored.
 
     Values that equal the API's defaults count as not given: what a response repeats does not tell the two apart.
     """
@@ -31,6 +34,9 @@ def revive(adopted: Adopted) -> TurnRequest:
     if isinstance(config.instructions, list):
         preamble = tuple(item for item in read_input(config.instructions).items if isinstance(item, Item))
     reasoning, text = config.reasoning, config.text
+    tools = read_tools(bytes(config.tools)).tools
+    if any(isinstance(tool, McpTool) for tool in tools):
+        raise CredentialsLost
     return TurnRequest(
         dialect=run.dialect,
         model=run.model,
@@ -38,7 +44,7 @@ def revive(adopted: Adopted) -> TurnRequest:
         input=tuple(adopted.input),
         instructions=config.instructions if isinstance(config.instructions, str) else None,
         preamble=preamble,
-        tools=read_tools(bytes(config.tools)).tools,
+        tools=tools,
         tool_choice=read_tool_choice(bytes(config.tool_choice)),
         parallel_tool_calls=config.parallel_tool_calls is not False,
         max_tool_calls=config.max_tool_calls,
