@@ -8,6 +8,9 @@ import msgspec
 from starlette.routing import BaseRoute, Route
 
 from onward import __version__
+from onward.api.chat import routes as chat
+from onward.api.chat import stored as chat_stored
+from onward.api.chat import wire as chat_wire
 from onward.api.resources import (
     embeddings,
     file_batches,
@@ -24,6 +27,8 @@ Schema = dict[str, Any]
 
 BODIES: Final[Mapping[Callable[..., object], type[msgspec.Struct]]] = {
     responses.create: wire.CreateResponse,
+    chat.create: chat_wire.CreateCompletion,
+    chat_stored.update: chat_wire.UpdateCompletion,
     input_tokens.count: wire.CreateResponse,
     conversations.create: wire.CreateConversation,
     conversations.update: wire.UpdateConversation,
@@ -80,12 +85,15 @@ QUERIES: Final[Mapping[Callable[..., object], Mapping[str, Schema]]] = {
     prompts.list_versions: _page(),
     vector_store_files.list_files: {**_page(), **_STATUS},
     vector_stores.list_stores: _page(),
+    chat_stored.list_completions: {**_page(), "model": _STRING},
+    chat_stored.list_messages: _page(),
 }
 """Handler → its query parameters."""
 
 _JSON: Final = ("application/json",)
 CONTENT: Final[Mapping[Callable[..., object], Sequence[str]]] = {
     responses.create: ("application/json", "text/event-stream"),
+    chat.create: ("application/json", "text/event-stream"),
     files.content: ("application/octet-stream",),
 }
 """Handler → the media types of its answer, where that is not JSON alone."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from onward.api.chat.messages import read_messages
 from onward.api.chat.tools import Tools, read_tools
-from onward.api.chat.wire import CreateCompletion, FormatField, is_given
+from onward.api.chat.wire import CreateCompletion, ResponseFormatField, is_given
 from onward.api.errors import invalid_value, missing_parameter, out_of_range
 from onward.api.metadata import check_metadata
 from onward.api.responses.schemas import find_fault
@@ -158,7 +158,7 @@ def _check_ranges(body: CreateCompletion) -> None:
         )
 
 
-def _read_format(field: FormatField | None) -> TextFormat:
+def _read_format(field: ResponseFormatField | None) -> TextFormat:
     if field is None or field.type == "text":
         return TextFormat()
     if field.type == "json_object":

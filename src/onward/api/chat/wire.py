@@ -76,7 +76,7 @@ class MessageField(Struct, frozen=True):
     audio: Raw = msgspec.field(default_factory=_null)
 
 
-class StreamOptions(Struct, frozen=True):
+class CompletionStreamOptions(Struct, frozen=True):
     """`stream_options`."""
 
     include_usage: bool | None = None
@@ -92,7 +92,7 @@ class JsonSchemaField(Struct, frozen=True):
     strict: bool | None = None
 
 
-class FormatField(Struct, frozen=True):
+class ResponseFormatField(Struct, frozen=True):
     """`response_format`, nested in this dialect."""
 
     type: str
@@ -138,13 +138,13 @@ class CreateCompletion(Struct, frozen=True):
     parallel_tool_calls: bool | None = None
     presence_penalty: float | None = None
     reasoning_effort: Effort | None = None
-    response_format: FormatField | None = None
+    response_format: ResponseFormatField | None = None
     seed: int | None = None
     service_tier: Tier | None = None
     stop: str | list[str] | None = None
     store: bool | None = None
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: CompletionStreamOptions | None = None
     temperature: float | None = None
     tool_choice: Raw = msgspec.field(default_factory=_null)
     tools: Raw = msgspec.field(default_factory=_null)
