@@ -71,7 +71,7 @@ def ask(client: OpenAI, text: Any, tool: Any, **more: Any) -> Any:
 
 
 @pytest.mark.ledger("mcp:call")
-@pytest.mark.parametrize("path", ["/mcp", "/old/sse"])
+@pytest.mark.parametrize("path", ["/mcp", "/legacy", "/old/sse"])
 def test_a_servers_tools_are_listed_and_called(client: OpenAI, upstream: Server, tools: ToolServer, path: str) -> None:
     response = ask(client, "the sum?", tools.tool(path, require_approval="never"))
     listing, call, message = response.output
@@ -372,12 +372,9 @@ def test_a_client_that_leaves_ends_the_call(client: OpenAI, tools: ToolServer) -
     for event in stream:
         if event.type == "response.mcp_call_arguments.done":
             break
-    while ["wait", {}] not in tools.asked()["calls"]:
-        pass
+    tools.until(lambda asked: ["wait", {}] in asked["calls"])
     stream.close()
-    while tools.asked()["cancelled"] == before:
-        pass
-    assert tools.asked()["cancelled"] == before + 1
+    tools.until(lambda asked: asked["cancelled"] == before + 1)
 
 
 @pytest.mark.ledger("mcp:limit")

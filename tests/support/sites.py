@@ -60,6 +60,10 @@ def site(pages: Mapping[str, Page] | Answer) -> Generator[Site]:
             self.end_headers()
             self.wfile.write(page.body)
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.do_GET()
+
         def log_message(self, format: str, *args: object) -> None:
             del format, args
 

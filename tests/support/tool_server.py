@@ -1,13 +1,16 @@
 """A real MCP server, made with the official SDK, in a process of its own: `with tool_server() as tools`.
 
-`/mcp` is open, `/closed` wants the token TOKEN, `/old/sse` speaks the older transport; `/asked` tells what came.
+`/mcp` is open, `/closed` wants the token TOKEN, `/legacy` knows only the handshake of 2025, `/old/sse` speaks the older
+transport; `/asked` tells what came.
 """
 
 import argparse
 import asyncio
 import json
+import subprocess
+import time
 import urllib.request
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,9 +22,10 @@ TOKEN = "secret-token"
 class ToolServer:
     """A running server."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
+        self.process = process
 
     def asked(self) -> dict[str, Any]:
         """Return `requests` (path, headers, JSON-RPC method), `calls` (tool, arguments) and `cancelled`."""
@@ -31,6 +35,12 @@ class ToolServer:
     def count(self, method: str) -> int:
         """Return how often a JSON-RPC method was asked for."""
         return sum(1 for request in self.asked()["requests"] if request["method"] == method)
+
+    def until(self, happened: Callable[[dict[str, Any]], bool]) -> None:
+        """Return once something was asked of the server. Raises AssertionError where it is not in time."""
+        deadline = time.monotonic() + 30
+        while not happened(self.asked()):
+            assert time.monotonic() < deadline
 
     def tool(self, path: str = "/mcp", **options: Any) -> Any:
         """Return the declaration of this server in a request."""
@@ -43,7 +53,7 @@ def tool_server() -> Generator[ToolServer]:
     port = free_port()
     with running([__file__, "--port", str(port)], {}) as process:
         wait_until_ready(f"http://127.0.0.1:{port}/asked", process)
-        yield ToolServer(port)
+        yield ToolServer(port, process)
 
 
 class _Desk:
@@ -108,6 +118,9 @@ class _Desk:
         self.requests.append({"path": path, "headers": headers, "method": method, "verb": scope["method"]})
         if path == "/closed" and headers.get("authorization") != f"Bearer {TOKEN}":
             await _answer(send, 401, b'{"error":"who are you?"}')
+            return
+        if path == "/legacy" and method == "server/discover":
+            await _answer(send, 400, b"Bad Request: Server not initialized")
             return
         given = [message]
 

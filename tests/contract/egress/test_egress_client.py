@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import ssl
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -500,5 +501,29 @@ def test_a_caller_that_leaves_ends_the_request() -> None:
                     assert block.startswith(b"data: 1")
                     break
             await asyncio.wait_for(gone.wait(), 5)
+
+    asyncio.run(main())
+
+
+def test_tls_is_asked_for_by_name_at_the_checked_address() -> None:
+    async def main() -> None:
+        named: list[str | None] = []
+        asked: list[str] = []
+
+        async def lookup(host: str, _port: int) -> Sequence[str]:
+            asked.append(host)
+            return ["127.0.0.1"]
+
+        def remember(_connection: object, name: str | None, _context: ssl.SSLContext) -> None:
+            named.append(name)
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sni_callback = remember
+        # It has no certificate: the handshake ends once the name was told.
+        server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+        async with server, guarded("127.0.0.1", lookup=lookup) as client:
+            port = server.sockets[0].getsockname()[1]
+            error = await refuse(client, f"https://secure.example:{port}/")
+        assert error.reason == "unreachable" and named == ["secure.example"] and asked == ["secure.example"]
 
     asyncio.run(main())

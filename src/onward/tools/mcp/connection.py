@@ -132,6 +132,7 @@ class Connection:
             opened.set()
             while (job := await self._jobs.get()) is not None:
                 work, answer = job
+                self._transport.forget()
                 try:
                     result = await work(client)
                 except Exception as error:  # noqa: BLE001 - told to the one who waits
@@ -145,7 +146,8 @@ class Connection:
         """Return the fault as a client may read it: what was seen on the wire, else what the server said."""
         seen = self._transport.reason()
         cause = _first(error)
-        if seen is not None and not (isinstance(cause, MCPError) and self._transport.fault is None and seen[0] == 400):
+        said = isinstance(cause, MCPError) and self._transport.fault is None and self._transport.status == 400
+        if seen is not None and not said:
             return ServerFault("http_error", *seen)
         if isinstance(cause, MCPError):
             return ServerFault("mcp_protocol_error", cause.code, cause.message[:2_000])

@@ -48,6 +48,11 @@ class EgressTransport(httpx2.AsyncBaseTransport):
             return httpx2.Response(answer.status, headers=headers, stream=body, request=request)
         raise AssertionError("an exit stack hides no error")
 
+    def forget(self) -> None:
+        """Forget failures so far: they belong to what was asked before."""
+        self.status = None
+        self.fault = None
+
     def reason(self) -> tuple[int, str] | None:
         """Return status and sentence of the last failure on the wire; None where the wire was well."""
         if self.fault is not None:
