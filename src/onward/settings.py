@@ -79,6 +79,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     disconnect_grace: Annotated[
         float, Meta(description="Seconds that a foreground turn goes on after its client went away.", ge=0)
     ] = 0.0
+    background_slots: Annotated[
+        int, Meta(description="Background responses that one process runs at once; the others wait.", ge=1, le=4096)
+    ] = 64
     durability: Annotated[
         Literal["process", "power"],
         Meta(description="What an acknowledged write survives: a killed process, or a power cut (slower)."),

@@ -142,7 +142,7 @@ async def compose(settings: Settings, environ: Mapping[str, str]) -> AsyncGenera
         embedder = await _open_embedder(settings, environ, stack)
         make, ingest = await _open_retrieval(settings, store, embedder, _open_outside(settings, stack), stack)
         projects = Projects(make)
-        engine = Engine(models=catalog, node=store.node)
+        engine = Engine(models=catalog, node=store.node, background_slots=settings.background_slots)
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         background = [
             tasks.create_task(_keep_running("looking at the upstream", catalog.prepare)),
@@ -374,12 +374,13 @@ def routes() -> list[BaseRoute]:
         vector_store_files,
         vector_stores,
     )
-    from onward.api.responses import conversations, input_tokens
+    from onward.api.responses import conversation_files, conversations, input_tokens
     from onward.api.responses import routes as responses
 
     modules = (
         responses,
         conversations,
+        conversation_files,
         chat,
         stored,
         input_tokens,

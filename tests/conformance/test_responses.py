@@ -221,7 +221,6 @@ def test_fields_that_this_server_does_not_know_are_ignored(client: OpenAI) -> No
         ("input", None, "missing_required_parameter"),
         ("input", [{"role": "user", "content": [{"type": "input_audio", "data": "x"}]}], "invalid_value"),
         ("service_tier", "bogus", "invalid_value"),
-        ("background", True, "unsupported_parameter"),
     ],
 )  # fmt: skip
 def test_a_value_outside_the_contract_is_a_400_that_names_the_field(

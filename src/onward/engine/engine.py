@@ -25,7 +25,6 @@ log = logging.getLogger("onward.engine")
 HEARTBEAT_SECONDS: Final = 10.0
 WATCH_SECONDS: Final = 1.0
 """How soon a turn learns that another process has taken its run, or cancelled it."""
-BACKGROUND_SLOTS: Final = 64
 MAX_WAITING: Final = 10_000
 
 
@@ -38,7 +37,7 @@ class Engine:
         models: Models,
         node: str,
         cache: ContextCache | None = None,
-        background_slots: int = BACKGROUND_SLOTS,
+        background_slots: int = 64,
     ) -> None:
         self.live = LiveRuns()
         self._models = models

@@ -24,7 +24,7 @@ _REPLAYED: Final = frozenset({"mcp_call", "mcp_approval_response"})
 
 
 class _Call(Struct, frozen=True):
-    """What is read of `mcp_call`, `mcp_approval_request` and `mcp_list_tools`."""
+    """What is read of `mcp_call` and `mcp_approval_request`."""
 
     name: str = ""
     server_label: str = ""
@@ -32,6 +32,18 @@ class _Call(Struct, frozen=True):
     output: str | None = None
     error: object = None
     approval_request_id: str | None = None
+
+
+class _Named(Struct, frozen=True):
+    name: str = ""
+
+
+class _Listing(Struct, frozen=True):
+    """What is read of `mcp_list_tools`."""
+
+    server_label: str = ""
+    error: object = None
+    tools: tuple[_Named, ...] = ()
 
 
 class _Answer(Struct, frozen=True):
@@ -43,6 +55,7 @@ class _Answer(Struct, frozen=True):
 
 
 _read_call = msgspec.json.Decoder(_Call).decode
+_read_listing = msgspec.json.Decoder(_Listing).decode
 _read_answer = msgspec.json.Decoder(_Answer).decode
 
 
@@ -88,12 +101,21 @@ def _take_listing(dispatch: Dispatch, tool: Tool, known: Sequence[Item]) -> bool
     """Tell `dispatch` of the newest good listing of the tool's server; return whether there is one."""
     assert isinstance(tool, McpTool)
     for item in reversed(known):
-        if item.type == "mcp_list_tools":
-            listing = _read(item)
-            if listing is not None and listing.server_label == tool.label and not listing.error:
-                dispatch.listed(tool, item)
-                return True
+        if item.type == "mcp_list_tools" and _is_listing_of(tool, item):
+            dispatch.listed(tool, item)
+            return True
     return False
+
+
+def _is_listing_of(tool: McpTool, item: Item) -> bool:
+    """Tell whether the item lists what the tool allows; one that was made for other names does not."""
+    try:
+        listing = _read_listing(item.body)
+    except msgspec.ValidationError:
+        return False
+    if listing.server_label != tool.label or listing.error:
+        return False
+    return tool.allowed.names is None or tool.allowed.names <= {one.name for one in listing.tools}
 
 
 def _approved(

@@ -48,7 +48,7 @@ class Intake(Struct, frozen=True):
 
 async def read_turn(body: CreateResponse, runs: Runs, prompts: Prompts, *, default_model: str) -> Intake:
     """Return the turn that a body asks for. Raises RequestError."""
-    _check_unsupported(body)
+    _check_background(body)
     applied = await apply_prompt(body, prompts)
     body = applied.body
     include = check_include(body.include or ())
@@ -85,6 +85,7 @@ async def read_turn(body: CreateResponse, runs: Runs, prompts: Prompts, *, defau
         truncation=body.truncation or "disabled",
         store=body.store is not False,
         stream=body.stream is True,
+        background=body.background is True,
         metadata=check_metadata(body.metadata),
         config=render_config(applied, tools.echo),
         extra=render_extra(applied),
@@ -105,12 +106,13 @@ def _given(raw: msgspec.Raw) -> bool:
     return bytes(raw) != b"null"
 
 
-def _check_unsupported(body: CreateResponse) -> None:
-    for name, given in (("background", body.background is True),):
-        if given:
-            raise RequestError(
-                f"'{name}' is not supported by this version of Onward.", param=name, code="unsupported_parameter"
-            )
+def _check_background(body: CreateResponse) -> None:
+    if body.background is True and body.store is False:
+        raise RequestError(
+            "'background' needs 'store' to be true: the response is asked for later.",
+            param="background",
+            code="invalid_value",
+        )
 
 
 def _parent(body: CreateResponse) -> Parent | None:

@@ -9,8 +9,9 @@ from starlette.routing import BaseRoute, Route
 from onward.api import query
 from onward.api.body import read_json
 from onward.api.reply import json_reply, list_body
+from onward.api.responses.background import POLL_HEADERS, start_in_background, stream_again
 from onward.api.responses.intake import Intake, check_include, read_turn
-from onward.api.responses.items import item_views
+from onward.api.responses.items import Include, item_views
 from onward.api.responses.stream import ResponseStream
 from onward.api.responses.view import Outcome, head_of_run, head_of_turn, render_response
 from onward.api.responses.wire import decode_create
@@ -20,6 +21,7 @@ from onward.core.clock import now
 from onward.core.errors import NotFoundError, RequestError
 from onward.core.events import Event
 from onward.core.ids import new_suffix, suffix_of
+from onward.core.turns import TERMINAL
 from onward.engine.engine import Engine
 from onward.ports.runs import Run
 
@@ -32,6 +34,8 @@ async def create(request: Request) -> Response:
     default = body.model or (await services.models.resolve(None)).name
     intake = await read_turn(body, project.runs, project.prompts, default_model=default)
     grace = _grace(request)
+    if intake.turn.background:
+        return await start_in_background(services.engine, project, intake)
     if intake.turn.stream:
         return EventStream(_streamed(services.engine, project, intake), grace=grace)
     return await _answered(request, services.engine, project, intake, grace)
@@ -98,16 +102,7 @@ async def _stored(request: Request) -> Run:
     return run
 
 
-async def retrieve(request: Request) -> Response:
-    """`GET /v1/responses/{response_id}`."""
-    include = check_include(query.array(request.query_params, "include"))
-    run = await _stored(request)
-    if query.flag(request.query_params, "stream"):
-        raise RequestError(
-            "Streams of stored responses are not supported by this version of Onward.",
-            param="stream",
-            code="unsupported_parameter",
-        )
+async def _shown(request: Request, run: Run, include: Include) -> Response:
     outcome = Outcome(
         status=run.status,
         output=await project_of(request).runs.output(run),
@@ -116,20 +111,44 @@ async def retrieve(request: Request) -> Response:
         incomplete_reason=run.incomplete_reason,
         completed_at=run.completed_at if run.status == "completed" else None,
     )
-    return json_reply(render_response(head_of_run(run), outcome, include))
+    headers = None if run.status in TERMINAL else POLL_HEADERS
+    return json_reply(render_response(head_of_run(run), outcome, include), headers=headers)
+
+
+async def retrieve(request: Request) -> Response:
+    """`GET /v1/responses/{response_id}`: the response as it stands, or with `stream` its stream from any event on."""
+    params = request.query_params
+    include = check_include(query.array(params, "include"))
+    after = query.integer(params, "starting_after", -1, low=-1, high=2**53)
+    run = await _stored(request)
+    if not query.flag(params, "stream"):
+        return await _shown(request, run, include)
+    obfuscate = query.flag(params, "include_obfuscation", default=True)
+    return stream_again(services_of(request).engine, project_of(request), run, include, obfuscate, after)
 
 
 async def delete(request: Request) -> Response:
     """`DELETE /v1/responses/{response_id}`: the handle goes, descendants keep their context."""
     run = await _stored(request)
-    await project_of(request).runs.delete(run.suffix)
+    project = project_of(request)
+    if run.status not in TERMINAL:
+        await services_of(request).engine.cancel(project, run)
+    await project.runs.delete(run.suffix)
     return json_reply({"id": f"resp_{run.suffix}", "object": "response", "deleted": True})
 
 
 async def cancel(request: Request) -> Response:
-    """`POST /v1/responses/{response_id}/cancel`: only background responses can be cancelled by it."""
-    await _stored(request)
-    raise RequestError("Cannot cancel a synchronous response.")
+    """`POST /v1/responses/{response_id}/cancel`: repeating it changes nothing; a synchronous one that ended is refused.
+
+    That a synchronous response under way can be cancelled, by another connection, is an extension.
+    """
+    run = await _stored(request)
+    if run.status not in TERMINAL:
+        await services_of(request).engine.cancel(project_of(request), run)
+        run = await _stored(request)
+    elif not run.background:
+        raise RequestError("Cannot cancel a synchronous response.")
+    return await _shown(request, run, frozenset())
 
 
 async def input_items(request: Request) -> Response:
