@@ -379,8 +379,8 @@ def routes() -> list[BaseRoute]:
 
     modules = (
         responses,
-        conversations,
         conversation_files,
+        conversations,
         chat,
         stored,
         input_tokens,

@@ -20,7 +20,7 @@ from onward.api.resources import (
     vector_store_files,
     vector_stores,
 )
-from onward.api.responses import conversations, input_tokens, intake, wire
+from onward.api.responses import conversation_files, conversations, input_tokens, intake, wire
 from onward.api.responses import routes as responses
 
 Schema = dict[str, Any]
@@ -33,6 +33,7 @@ BODIES: Final[Mapping[Callable[..., object], type[msgspec.Struct]]] = {
     conversations.create: wire.CreateConversation,
     conversations.update: wire.UpdateConversation,
     conversations.create_items: wire.CreateItems,
+    conversations.fork: wire.ForkConversation,
     embeddings.create: embeddings.Embeddings,
     file_batches.create: file_batches.CreateBatch,
     prompts.create: prompts.CreatePrompt,
@@ -76,7 +77,9 @@ _STATUS: Final[dict[str, Schema]] = {"filter": {"type": "string", "enum": list(v
 QUERIES: Final[Mapping[Callable[..., object], Mapping[str, Schema]]] = {
     responses.retrieve: _INCLUDE,
     responses.input_items: {**_page(), **_INCLUDE},
+    conversations.list_conversations: {**_page(), "metadata[key]": _STRING},
     conversations.list_items: {**_page(), **_INCLUDE},
+    conversation_files.import_conversation: {"new_id": {"type": "boolean"}},
     conversations.create_items: _INCLUDE,
     conversations.retrieve_item: _INCLUDE,
     file_batches.list_files: {**_page(), **_STATUS},
@@ -94,6 +97,7 @@ _JSON: Final = ("application/json",)
 CONTENT: Final[Mapping[Callable[..., object], Sequence[str]]] = {
     responses.create: ("application/json", "text/event-stream"),
     chat.create: ("application/json", "text/event-stream"),
+    conversation_files.export: (conversation_files.MEDIA_TYPE,),
     files.content: ("application/octet-stream",),
 }
 """Handler → the media types of its answer, where that is not JSON alone."""

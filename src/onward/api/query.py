@@ -52,6 +52,16 @@ def array(query: QueryParams, name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def pairs(query: QueryParams, name: str) -> dict[str, str]:
+    """Return the pairs of an object parameter, as in `name[key]=value`."""
+    prefix = f"{name}["
+    return {
+        key[len(prefix) : -1]: value
+        for key, value in query.multi_items()
+        if key.startswith(prefix) and key.endswith("]")
+    }
+
+
 def page(
     query: QueryParams, *, order: Literal["asc", "desc"] = "desc", limit: int = DEFAULT_LIMIT, maximum: int = 100
 ) -> Page:

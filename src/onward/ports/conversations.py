@@ -1,6 +1,7 @@
 """The seam to conversations (and threads: the same logs under another name)."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from msgspec import Struct
@@ -15,6 +16,25 @@ class Conversation(Struct, frozen=True):
     suffix: str
     created_at: float
     metadata: bytes
+
+
+class ConversationPage(Struct, frozen=True):
+    """One page of conversations, in the order asked for."""
+
+    conversations: Sequence[Conversation]
+    has_more: bool
+
+
+class IncomingConversation(Protocol):
+    """A conversation that is coming in. Nothing of it is visible before `finish`."""
+
+    async def add(self, items: Sequence[Item]) -> None:
+        """Append a batch of items; durable when it returns."""
+        ...
+
+    async def finish(self, suffix: str | None) -> Conversation:
+        """Open the conversation, under `suffix` where one is given. Raises ConflictError for one that exists."""
+        ...
 
 
 class Conversations(Protocol):
@@ -51,4 +71,32 @@ class Conversations(Protocol):
 
     async def remove(self, conversation_id: str, item_id: str) -> Conversation:
         """Delete one item from the log; branches taken before keep it. Raises NotFoundError, ConversationLocked."""
+        ...
+
+    async def find(self, page: Page, *, metadata: Mapping[str, str] | None = None) -> ConversationPage:
+        """Return a page of conversations whose metadata has all the given pairs; cursors outlive their conversation.
+
+        Raises NotFoundError for a cursor that never was.
+        """
+        ...
+
+    async def fork(
+        self, conversation_id: str, *, up_to: str | None = None, metadata: bytes | None = None
+    ) -> Conversation:
+        """Return a new conversation that begins with what this one shows, up to an item and with it, if given.
+
+        Nothing is copied, and neither sees what later becomes of the other. Without `metadata` the fork takes over that
+        of its origin. Raises NotFoundError.
+        """
+        ...
+
+    def items(self, conversation_id: str) -> AsyncGenerator[Sequence[Item]]:
+        """Yield the items of a conversation, oldest first, in batches, as they were when the first was asked for.
+
+        Raises NotFoundError, ConflictError where items went meanwhile.
+        """
+        ...
+
+    def receive(self, *, metadata: bytes, created_at: float) -> AbstractAsyncContextManager[IncomingConversation]:
+        """Open a conversation that comes in by batches; leaving the context without `finish` leaves nothing."""
         ...

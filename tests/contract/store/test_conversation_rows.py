@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 from building import after, begin, call, context, ending, ids, message, on, output, run_test, turn
 
-from onward.core.errors import ConversationLocked, NotFoundError, RequestError
+from onward.core.errors import ConflictError, ConversationLocked, NotFoundError, RequestError
+from onward.core.items import encode, item_text
 from onward.ports.runs import Page
 from onward.store.sqlite.cursor import scalar
+from onward.store.sqlite.flatten import MAX_SEGMENTS
 from onward.store.sqlite.store import ProjectStore, SqliteStore
 
 
@@ -135,5 +137,118 @@ def test_calls_put_into_a_conversation_wait_for_their_outputs(tmp_path: Path) ->
         await project.runs.end(lease, ending([call("c3")], open_calls=("c3",)))
         assert (await project.runs.base(on(created.suffix))).open_calls == ("c3",)
         assert (await project.runs.base(after(suffix))).open_calls == ("c3",)
+
+    run_test(tmp_path, body)
+
+
+def test_a_deep_fork_reads_few_logs(tmp_path: Path) -> None:
+    async def body(store: SqliteStore, project: ProjectStore) -> None:
+        conversations = project.conversations
+        created = await conversations.create(metadata=b'{"a":"b"}', items=[message("user", "0")])
+        expected = ["0"]
+        for number in range(1, MAX_SEGMENTS + 6):
+            created = await conversations.fork("conv_" + created.suffix)
+            await conversations.append("conv_" + created.suffix, [message("user", str(number))])
+            expected.append(str(number))
+        base = await project.runs.base(on(created.suffix))
+        assert len(base.lineage) <= MAX_SEGMENTS + 1 and base.items == len(expected)
+        listed = await conversations.page("conv_" + created.suffix, Page(limit=100, order="asc"), messages_only=True)
+        assert [item_text(item) for item in listed.items] == expected
+        assert created.metadata == b'{"a":"b"}'
+        await store.sweep()
+        batches = [batch async for batch in conversations.items("conv_" + created.suffix)]
+        assert [item_text(item) for batch in batches for item in batch] == expected
+
+    run_test(tmp_path, body)
+
+
+def test_a_fork_waits_for_the_calls_that_its_part_left_open(tmp_path: Path) -> None:
+    async def body(_: SqliteStore, project: ProjectStore) -> None:
+        first, asked, answer = message("user", "q"), call("call_1"), output("call_1")
+        created = await project.conversations.create(metadata=b"{}", items=[first, asked, answer])
+        for last, waiting in ((first, ()), (asked, ("call_1",)), (answer, ())):
+            fork = await project.conversations.fork("conv_" + created.suffix, up_to=last.id)
+            assert (await project.runs.base(on(fork.suffix))).open_calls == waiting
+
+    run_test(tmp_path, body)
+
+
+def test_an_inherited_item_is_deleted_in_the_fork_alone(tmp_path: Path) -> None:
+    async def body(store: SqliteStore, project: ProjectStore) -> None:
+        conversations = project.conversations
+        items = [message("user", str(number)) for number in range(600)]
+        created = await conversations.create(metadata=b"{}", items=items)
+        fork = await conversations.fork("conv_" + created.suffix)
+        name = "conv_" + fork.suffix
+        later = [message("user", "later"), message("user", "last")]
+        await conversations.append(name, later)
+        suffix = await turn(project, on(fork.suffix))
+        await conversations.remove(name, later[0].id)
+        assert await conversations.remove(name, items[5].id) == fork
+        assert len(await context(project, on(created.suffix))) == 600
+        kept = ids(await context(project, on(fork.suffix)))
+        assert len(kept) == 602 and items[5].id not in kept and later[0].id not in kept
+        assert len(await context(project, after(suffix))) == 604
+        for gone, following in ((items[5], items[6]), (later[0], later[1])):
+            page = await conversations.page(name, Page(limit=1, order="asc", after=gone.id))
+            assert ids(page.items) == [following.id]
+        await conversations.delete("conv_" + created.suffix)
+        await project.runs.delete(suffix)
+        await store.sweep()
+        assert ids(await context(project, on(fork.suffix))) == kept
+        count = await store.state.read(lambda c: scalar(c, "SELECT count(*) FROM items WHERE body IS NOT NULL"))
+        assert count == 602
+
+    run_test(tmp_path, body)
+
+
+def test_conversations_are_found_by_metadata_and_cursors_outlive_them(tmp_path: Path) -> None:
+    async def body(_: SqliteStore, project: ProjectStore) -> None:
+        conversations = project.conversations
+        odd = {'quo"te': "a\\b", "né": "\u00fc"}
+        made = [
+            await conversations.create(
+                metadata=encode({"n": str(n % 2), "all": "x"} | (odd if n == 3 else {})), items=[]
+            )
+            for n in range(5)
+        ]
+
+        async def find(page: Page, **metadata: str) -> list[int]:
+            found = await conversations.find(page, metadata=metadata)
+            return [made.index(one) for one in found.conversations]
+
+        assert await find(Page()) == [4, 3, 2, 1, 0]
+        assert await find(Page(), n="1") == [3, 1]
+        assert await find(Page(), n="0", all="x") == [4, 2, 0]
+        assert await find(Page(), n="0", all="y") == []
+        assert await find(Page(), **odd) == [3]
+        cursor = "conv_" + made[2].suffix
+        await conversations.delete(cursor)
+        assert await find(Page(after=cursor, limit=1)) == [1]
+        assert await find(Page(after=cursor), all="x", n="0") == [0]
+        made[4] = await conversations.update("conv_" + made[4].suffix, metadata=b'{"n":"1"}')
+        assert await find(Page(), n="1") == [4, 3, 1] and await find(Page(), all="x") == [3, 1, 0]
+        with pytest.raises(NotFoundError):
+            await find(Page(after="conv_no"))
+
+    run_test(tmp_path, body)
+
+
+def test_an_import_that_is_left_leaves_nothing(tmp_path: Path) -> None:
+    async def body(store: SqliteStore, project: ProjectStore) -> None:
+        async with project.conversations.receive(metadata=b"{}", created_at=1.0) as incoming:
+            await incoming.add([message("user", str(number)) for number in range(300)])
+        await store.sweep()
+        for table in ("items", "entries", "logs", "conversations"):
+            assert await store.state.read(lambda c, t=table: scalar(c, f"SELECT count(*) FROM {t}")) == 0
+        async with project.conversations.receive(metadata=b"{}", created_at=1.0) as incoming:
+            await incoming.add([message("user", "a")])
+            made = await incoming.finish("imported-1")
+        await store.sweep()
+        assert len(await context(project, on("imported-1"))) == 1
+        assert await project.conversations.get("conv_imported-1") == made
+        with pytest.raises(ConflictError):
+            async with project.conversations.receive(metadata=b"{}", created_at=1.0) as incoming:
+                await incoming.finish("imported-1")
 
     run_test(tmp_path, body)

@@ -169,6 +169,19 @@ class Tree(RuleBasedStateMachine):
         self.do(attempt)
         conversation.open = False
 
+    @precondition(lambda self: self.open_conversations())
+    @rule(data=st.data(), midst=st.booleans())
+    def fork(self, data: st.DataObject, midst: bool) -> None:
+        origin = data.draw(st.sampled_from(self.open_conversations()))
+        items = origin.visible()
+        last = data.draw(st.sampled_from(items)) if midst and items else None
+        name = "conv_" + origin.suffix
+        made = self.do(self.conversations_of.fork(name, up_to=last.id if last else None))
+        inherited = items if last is None else items[: items.index(last) + 1]
+        self.conversations.append(OracleConversation(made.suffix, list(inherited)))
+        with pytest.raises(NotFoundError):
+            self.do(self.conversations_of.fork(name, up_to="msg_x"))
+
     @precondition(lambda self: any(c.items for c in self.open_conversations()))
     @rule(data=st.data(), limit=st.integers(1, 4), order=st.sampled_from(["asc", "desc"]), only=st.booleans())
     def page(self, data: st.DataObject, limit: int, order: Any, only: bool) -> None:

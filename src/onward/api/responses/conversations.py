@@ -1,4 +1,4 @@
-"""`/v1/conversations`: eight operations over named logs."""
+"""`/v1/conversations`: eight operations over named logs; beyond OpenAI's, lists and forks."""
 
 from collections.abc import Sequence
 
@@ -17,6 +17,7 @@ from onward.api.responses.items import item_view, item_views
 from onward.api.responses.wire import (
     decode_create_conversation,
     decode_create_items,
+    decode_fork_conversation,
     decode_update_conversation,
 )
 from onward.api.services import project_of
@@ -29,7 +30,8 @@ MAX_ITEMS = 20
 """Items of one create or append call."""
 
 
-def _view(conversation: Conversation) -> bytes:
+def conversation_view(conversation: Conversation) -> bytes:
+    """Return a conversation as JSON."""
     return b'{"id":%b,"object":"conversation","created_at":%d,"metadata":%b}' % (
         encode(f"conv_{conversation.suffix}"),
         int(conversation.created_at),
@@ -63,12 +65,34 @@ async def create(request: Request) -> Response:
     body = await read_json(request, decode_create_conversation)
     metadata = check_metadata(body.metadata)
     items = await _read_items(request, body.items or ())
-    return json_reply(_view(await project_of(request).conversations.create(metadata=metadata, items=items)))
+    return json_reply(conversation_view(await project_of(request).conversations.create(metadata=metadata, items=items)))
+
+
+async def list_conversations(request: Request) -> Response:
+    """`GET /v1/conversations`: newest first, those with all pairs of `metadata[key]=value`. An extension."""
+    page = query.page(request.query_params)
+    wanted = query.pairs(request.query_params, "metadata")
+    check_metadata({**wanted})
+    found = await project_of(request).conversations.find(page, metadata=wanted)
+    views = [conversation_view(conversation) for conversation in found.conversations]
+    ids = [f"conv_{conversation.suffix}" for conversation in found.conversations]
+    return json_reply(list_body(views, ids, has_more=found.has_more))
+
+
+async def fork(request: Request) -> Response:
+    """`POST /v1/conversations/{conversation_id}/fork`: a new conversation that begins as this one. An extension."""
+    body = await read_json(request, decode_fork_conversation)
+    metadata = None if body.metadata is None else check_metadata(body.metadata)
+    conversations = project_of(request).conversations
+    made = await conversations.fork(request.path_params["conversation_id"], up_to=body.up_to, metadata=metadata)
+    return json_reply(conversation_view(made))
 
 
 async def retrieve(request: Request) -> Response:
     """`GET /v1/conversations/{conversation_id}`."""
-    return json_reply(_view(await project_of(request).conversations.get(request.path_params["conversation_id"])))
+    return json_reply(
+        conversation_view(await project_of(request).conversations.get(request.path_params["conversation_id"]))
+    )
 
 
 async def update(request: Request) -> Response:
@@ -76,7 +100,9 @@ async def update(request: Request) -> Response:
     body = await read_json(request, decode_update_conversation)
     conversations = project_of(request).conversations
     metadata = check_metadata(body.metadata)
-    return json_reply(_view(await conversations.update(request.path_params["conversation_id"], metadata=metadata)))
+    return json_reply(
+        conversation_view(await conversations.update(request.path_params["conversation_id"], metadata=metadata))
+    )
 
 
 async def delete(request: Request) -> Response:
@@ -121,16 +147,20 @@ async def retrieve_item(request: Request) -> Response:
 async def delete_item(request: Request) -> Response:
     """`DELETE /v1/conversations/{conversation_id}/items/{item_id}`: answers with the conversation."""
     path = request.path_params
-    return json_reply(_view(await project_of(request).conversations.remove(path["conversation_id"], path["item_id"])))
+    return json_reply(
+        conversation_view(await project_of(request).conversations.remove(path["conversation_id"], path["item_id"]))
+    )
 
 
 _ONE = "/v1/conversations/{conversation_id}"
 
 routes: list[BaseRoute] = [
     Route("/v1/conversations", create, methods=["POST"]),
+    Route("/v1/conversations", list_conversations, methods=["GET"]),
     Route(_ONE, retrieve, methods=["GET"]),
     Route(_ONE, update, methods=["POST"]),
     Route(_ONE, delete, methods=["DELETE"]),
+    Route(f"{_ONE}/fork", fork, methods=["POST"]),
     Route(f"{_ONE}/items", list_items, methods=["GET"]),
     Route(f"{_ONE}/items", create_items, methods=["POST"]),
     Route(f"{_ONE}/items/{{item_id}}", retrieve_item, methods=["GET"]),

@@ -105,6 +105,14 @@ class CreateItems(Struct, frozen=True):
     items: list[Raw]
 
 
+class ForkConversation(Struct, frozen=True):
+    """The body of `POST /v1/conversations/{id}/fork`: `up_to` is the id of the last item that the fork takes over."""
+
+    up_to: str | None = None
+    metadata: dict[str, object] | None = None
+
+
+decode_fork_conversation = msgspec.json.Decoder(ForkConversation)
 decode_create_conversation = msgspec.json.Decoder(CreateConversation)
 decode_update_conversation = msgspec.json.Decoder(UpdateConversation)
 decode_create_items = msgspec.json.Decoder(CreateItems)

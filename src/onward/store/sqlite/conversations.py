@@ -1,24 +1,31 @@
 """Conversations of one project: named logs, which threads are too."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from onward.core import clock
-from onward.core.errors import ConversationLocked, NotFoundError, RequestError
+from onward.core.errors import ConflictError, ConversationLocked, NotFoundError, RequestError
 from onward.core.ids import new_suffix
-from onward.core.items import CALL_TYPES, OUTPUT_OF, Item
-from onward.ports.conversations import Conversation
-from onward.ports.runs import ItemPage, Page
+from onward.core.items import CALL_TYPES, Item
+from onward.ports.conversations import Conversation, ConversationPage, IncomingConversation
+from onward.ports.runs import Base, ItemPage, Page
 from onward.store.sqlite.bases import open_conversation
+from onward.store.sqlite.conversation_lists import find_conversations
+from onward.store.sqlite.conversation_transfer import incoming, read_batch
 from onward.store.sqlite.cursor import Cursor, first
 from onward.store.sqlite.database import Database
 from onward.store.sqlite.encoding import pack_id, pack_names, pack_object, unpack_id, unpack_object
+from onward.store.sqlite.flatten import MAX_SEGMENTS, copy_log, flatten
+from onward.store.sqlite.forks import Part, calls_after, insert_fork, move, part_up_to, whole
 from onward.store.sqlite.garbage import ITEM, LOG, add_garbage
-from onward.store.sqlite.items import COLUMNS, insert_items, item_of, keys_of_id
+from onward.store.sqlite.items import COLUMNS, insert_items, item_of
 from onward.store.sqlite.leases import settle_if_lost
-from onward.store.sqlite.logs import Log, get_log, insert_log, new_log, places, publish
-from onward.store.sqlite.paging import Span, read_page
+from onward.store.sqlite.logs import Log, Stand, get_log, insert_log, is_visible, locate, new_log, publish
+from onward.store.sqlite.paging import read_page, spans_of
 from onward.store.sqlite.run_rows import CONVERSATION, claim_alias
 
 _INSERT: Final = "INSERT INTO conversations (project, log, suffix, created_at, metadata) VALUES (?, ?, ?, ?, ?)"
@@ -113,8 +120,9 @@ class SqliteConversations:
         if not items:
             return
         seen: set[str] = set()
+        lineage = log.lineage(log.head, log.version)
         for item in items:
-            if item.id in seen or self._visible(cursor, log, item.id) is not None:
+            if item.id in seen or is_visible(cursor, self._project, lineage, item.id):
                 raise RequestError(
                     f"Duplicate item found with id {item.id}. Remove duplicate items from your input and try again.",
                     param="items",
@@ -122,16 +130,8 @@ class SqliteConversations:
             seen.add(item.id)
         start = insert_items(cursor, self._state.keys, self._project, items, run=None)
         numbered = list(enumerate(items, start))
-        calls = _calls_after(log.open_calls, items)
+        calls = calls_after(log.open_calls, [(item.type, item.call_id) for item in items])
         publish(cursor, self._project, log, numbered, open_calls=calls, total=log.tokens, count=log.items)
-
-    def _visible(self, cursor: Cursor, log: Log, item_id: str) -> tuple[int, int] | None:
-        """Return key and position of the visible item with this id."""
-        for key in keys_of_id(cursor, self._project, item_id):
-            for stands, position, _, deleted in places(cursor, self._project, key):
-                if stands == log.key and deleted is None:
-                    return key, position
-        return None
 
     async def page(self, conversation_id: str, page: Page, *, messages_only: bool = False) -> ItemPage:
         """Return a page of visible items; cursors stay valid after their item was deleted.
@@ -141,8 +141,8 @@ class SqliteConversations:
 
         def find(cursor: Cursor) -> ItemPage:
             log, _ = open_conversation(cursor, self._project, conversation_id)
-            span = Span(log.head, log=log.key, version=log.version, messages_only=messages_only)
-            return read_page(cursor, self._project, [span], page)
+            spans = spans_of(log.lineage(log.head, log.version), messages_only=messages_only)
+            return read_page(cursor, self._project, spans, page)
 
         return await self._state.read(find)
 
@@ -151,46 +151,117 @@ class SqliteConversations:
 
         def find(cursor: Cursor) -> Item:
             log, _ = open_conversation(cursor, self._project, conversation_id)
-            return self._find(cursor, log, conversation_id, item_id)[2]
+            return self._find(cursor, log, conversation_id, item_id)[1]
 
         return await self._state.read(find)
 
-    def _find(self, cursor: Cursor, log: Log, conversation_id: str, item_id: str) -> tuple[int, int, Item]:
-        found = self._visible(cursor, log, item_id)
-        row = None if found is None else first(cursor, _ITEM, (self._project, found[0]))
+    def _find(self, cursor: Cursor, log: Log, conversation_id: str, item_id: str) -> tuple[Stand, Item]:
+        found = locate(cursor, self._project, log.lineage(log.head, log.version), item_id)
+        row = None if found is None else first(cursor, _ITEM, (self._project, found.key))
         if found is None or row is None:
             raise NotFoundError(f"Item with id '{item_id}' not found in conversation with id '{conversation_id}'.")
-        return (*found, item_of(row))
+        return found, item_of(row)
 
     async def remove(self, conversation_id: str, item_id: str) -> Conversation:
         """Delete one item from the log; branches taken before keep it. Raises NotFoundError, ConversationLocked."""
 
-        def hide(cursor: Cursor) -> Conversation:
+        def hide(cursor: Cursor) -> Conversation | Log:
             log = self._unlocked(cursor, conversation_id)
-            key, position, item = self._find(cursor, log, conversation_id, item_id)
+            found, item = self._find(cursor, log, conversation_id, item_id)
+            if found.segment < len(log.base):
+                return log
             version = log.version + 1
             calls = tuple(call for call in log.open_calls if item.type not in CALL_TYPES or call != item.call_id)
-            cursor.execute(_HIDE, (self._project, log.key, position, version))
+            cursor.execute(_HIDE, (self._project, log.key, found.position, version))
             cursor.execute(_SHRINK, (self._project, log.key, version, item.tokens, pack_names(calls)))
-            add_garbage(cursor, self._project, ITEM, key)
+            add_garbage(cursor, self._project, ITEM, found.key)
             return _conversation(cursor, self._project, log)
 
-        return await self._state.write(hide)
+        while isinstance(outcome := await self._state.write(hide), Log):
+            # The item stands in what a fork inherited: the conversation needs entries of its own first.
+            await self._detach(conversation_id, outcome)
+        return outcome
+
+    async def _detach(self, conversation_id: str, log: Log) -> None:
+        """Let a conversation go on as a copy of its entries, unless it changes meanwhile."""
+        base = Base(lineage=log.lineage(log.head, log.version), tokens=log.tokens, items=log.items)
+        copy, _ = await copy_log(self._state, self._project, base, keep_deleted=True)
+
+        def replace(cursor: Cursor) -> None:
+            now = self._unlocked(cursor, conversation_id)
+            if (now.key, now.head, now.version) == (log.key, log.head, log.version):
+                move(cursor, self._project, now, copy)
+
+        await self._state.write(replace)
+
+    async def find(self, page: Page, *, metadata: Mapping[str, str] | None = None) -> ConversationPage:
+        """Return a page of conversations whose metadata has all the given pairs.
+
+        Raises NotFoundError for a cursor that never was.
+        """
+        return await self._state.read(lambda cursor: find_conversations(cursor, self._project, page, metadata or {}))
+
+    async def fork(
+        self, conversation_id: str, *, up_to: str | None = None, metadata: bytes | None = None
+    ) -> Conversation:
+        """Return a new conversation that begins with what this one shows, up to an item and with it, if given.
+
+        Without `metadata` it takes over that of its origin. A run that is active on the origin is no part of it. Raises
+        NotFoundError.
+        """
+        keys, project = self._state.keys, self._project
+
+        def look(cursor: Cursor) -> Part:
+            log, _ = open_conversation(cursor, project, conversation_id)
+            return whole(log) if up_to is None else part_up_to(cursor, project, log, up_to)
+
+        def insert(cursor: Cursor, part: Part) -> Conversation:
+            origin, _ = open_conversation(cursor, project, conversation_id)
+            known = _conversation(cursor, project, origin).metadata
+            log = insert_fork(cursor, keys, project, part)
+            fork = Conversation(new_suffix(), clock.now(), known if metadata is None else metadata)
+            claim_alias(cursor, project, CONVERSATION, fork.suffix, log.key)
+            row = (project, log.key, pack_id(fork.suffix), fork.created_at, pack_object(fork.metadata))
+            cursor.execute(_INSERT, row)
+            return fork
+
+        def fork_at_once(cursor: Cursor) -> Conversation | Part:
+            part = look(cursor)
+            return part if len(part.lineage) > MAX_SEGMENTS else insert(cursor, part)
+
+        made = await self._state.write(fork_at_once)
+        if isinstance(made, Conversation):
+            return made
+        base = Base(lineage=made.lineage, tokens=made.tokens, items=made.items)
+        flat = msgspec.structs.replace(made, lineage=await flatten(self._state, project, base))
+        return await self._state.write(lambda cursor: insert(cursor, flat))
+
+    async def items(self, conversation_id: str) -> AsyncGenerator[Sequence[Item]]:
+        """Yield the items of a conversation, oldest first, in batches, as they were when the first was asked for.
+
+        Raises NotFoundError, ConflictError where items went meanwhile.
+        """
+
+        def start(cursor: Cursor) -> Log:
+            return open_conversation(cursor, self._project, conversation_id)[0]
+
+        log = await self._state.read(start)
+        left = log.items
+        for part in log.lineage(log.head, log.version):
+            done = 0
+            while rows := await self._state.read(partial(read_batch, self._project, part, done), long=True):
+                done = rows[-1][0]
+                left -= len(rows)
+                yield [item for _, item in rows]
+        if left:
+            raise ConflictError("The conversation was deleted meanwhile.")
+
+    def receive(self, *, metadata: bytes, created_at: float) -> AbstractAsyncContextManager[IncomingConversation]:
+        """Open a conversation that comes in by batches; leaving the context without `finish` leaves nothing."""
+        return incoming(self._state, self._project, metadata=metadata, created_at=created_at)
 
 
 def _conversation(cursor: Cursor, project: int, log: Log) -> Conversation:
     row = first(cursor, _GET, (project, log.key))
     assert row is not None
     return Conversation(unpack_id(row[0]), row[1], unpack_object(row[2]))
-
-
-def _calls_after(waiting: tuple[str, ...], items: Sequence[Item]) -> tuple[str, ...]:
-    calls = dict.fromkeys(waiting)
-    for item in items:
-        if item.call_id is None:
-            continue
-        if item.type in CALL_TYPES:
-            calls[item.call_id] = None
-        elif item.type in OUTPUT_OF:
-            calls.pop(item.call_id, None)
-    return tuple(calls)

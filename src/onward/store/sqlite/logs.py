@@ -8,7 +8,14 @@ from msgspec import Struct
 from onward.core.items import Item
 from onward.core.lineage import EMPTY_HASH, Lineage, Segment, extend_hash
 from onward.store.sqlite.cursor import Cursor, first
-from onward.store.sqlite.encoding import pack_lineage, pack_names, pack_type, unpack_lineage, unpack_names
+from onward.store.sqlite.encoding import (
+    pack_lineage,
+    pack_names,
+    pack_type,
+    unpack_lineage,
+    unpack_names,
+    unpack_type,
+)
 from onward.store.sqlite.items import COLUMNS, item_of, keys_of_id
 from onward.store.sqlite.keyspace import KeySpace
 
@@ -33,6 +40,14 @@ WHERE e.project = ?1 AND e.log = ?2 AND {_VISIBLE} AND %s ORDER BY e.position
 """
 _SEGMENT_BACK = f"""
 SELECT e.position, {COLUMNS} FROM entries e JOIN items i ON i.key = e.item
+WHERE e.project = ?1 AND e.log = ?2 AND {_VISIBLE} ORDER BY e.position DESC LIMIT ?5
+"""
+_MEASURE = f"""
+SELECT coalesce(sum(i.tokens), 0), count(*) FROM entries e JOIN items i ON i.key = e.item
+WHERE e.project = ?1 AND e.log = ?2 AND {_VISIBLE}
+"""
+_NEWEST_CALLS = f"""
+SELECT i.type, i.call_id FROM entries e JOIN items i ON i.key = e.item
 WHERE e.project = ?1 AND e.log = ?2 AND {_VISIBLE} ORDER BY e.position DESC LIMIT ?5
 """
 _PLACES = "SELECT log, position, added_version, deleted_version FROM entries WHERE project = ? AND item = ?"
@@ -210,12 +225,46 @@ def places(cursor: Cursor, project: int, item: int) -> list[tuple[int, int, int,
     return cursor.execute(_PLACES, (project, item)).fetchall()
 
 
-def is_visible(cursor: Cursor, project: int, lineage: Lineage, item_id: str) -> bool:
-    """Tell whether an item with this public id is visible in a lineage."""
+class Stand(Struct, frozen=True):
+    """Where an item is visible in a lineage: its key, the segment by its index, and the position there."""
+
+    key: int
+    segment: int
+    position: int
+
+
+def locate(cursor: Cursor, project: int, lineage: Lineage, item_id: str) -> Stand | None:
+    """Return where the item with this public id is visible in a lineage."""
     for key in keys_of_id(cursor, project, item_id):
         for log, position, added, deleted in places(cursor, project, key):
-            for part in lineage:
+            for index, part in enumerate(lineage):
                 stands = part.log == log and position <= part.upto and added <= part.version
                 if stands and (deleted is None or deleted > part.version):
-                    return True
-    return False
+                    return Stand(key, index, position)
+    return None
+
+
+def is_visible(cursor: Cursor, project: int, lineage: Lineage, item_id: str) -> bool:
+    """Tell whether an item with this public id is visible in a lineage."""
+    return locate(cursor, project, lineage, item_id) is not None
+
+
+def measure(cursor: Cursor, project: int, lineage: Lineage) -> tuple[int, int]:
+    """Return tokens and number of the visible items of a lineage, counted one by one."""
+    tokens = items = 0
+    for part in lineage:
+        row = first(cursor, _MEASURE, (project, part.log, part.upto, part.version))
+        assert row is not None
+        tokens, items = tokens + row[0], items + row[1]
+    return tokens, items
+
+
+def newest_calls(cursor: Cursor, project: int, lineage: Lineage, *, limit: int) -> list[tuple[str, str | None]]:
+    """Return type and call id of the last `limit` visible items of a lineage, oldest first."""
+    found: list[tuple[str, str | None]] = []
+    for part in reversed(lineage):
+        bindings = (project, part.log, part.upto, part.version, limit - len(found))
+        found += [(unpack_type(row[0]), row[1]) for row in cursor.execute(_NEWEST_CALLS, bindings).fetchall()]
+        if len(found) >= limit:
+            break
+    return found[::-1]

@@ -55,9 +55,9 @@ _INPUT_SQL: Final = {down: _INPUT.format(order=_ORDERS[down]) for down in (False
 _INPUT_ORDINAL: Final = "SELECT ordinal FROM run_items WHERE project = ? AND run = ? AND item = ? AND side = 0"
 
 
-def spans_of(lineage: Lineage) -> list[Span]:
+def spans_of(lineage: Lineage, *, messages_only: bool = False) -> list[Span]:
     """Return the spans of a lineage."""
-    return [Span(part.upto, log=part.log, version=part.version) for part in lineage]
+    return [Span(part.upto, log=part.log, version=part.version, messages_only=messages_only) for part in lineage]
 
 
 def read_page(cursor: Cursor, project: int, spans: Sequence[Span], page: Page) -> ItemPage:
