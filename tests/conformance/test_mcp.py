@@ -3,12 +3,13 @@
 import json
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from openai import OpenAI
-from servers import Server, free_port, scripted
+from servers import Server, free_port, scripted, serve, upstream_of
 from tool_server import TOKEN, ToolServer, tool_server
 
 
@@ -145,6 +146,15 @@ def test_a_listing_in_the_context_is_used_again(
     after: dict[str, Any] = {} if chain == "resent" else {"previous_response_id": second.id}
     assert ask(client, "hello", other, **after).output[0].type == "mcp_list_tools"
     assert tools.count("tools/list") == listings + 1
+
+
+@pytest.mark.ledger("mcp:reuse")
+def test_a_listing_made_for_other_tools_is_not_used_again(client: OpenAI, upstream: Server, tools: ToolServer) -> None:
+    first = ask(client, "hello", tools.tool(allowed_tools=["add"]))
+    same = ask(client, "hello", tools.tool(allowed_tools=["add"]), previous_response_id=first.id)
+    assert [item.type for item in same.output] == ["message"]
+    other = ask(client, "hello", tools.tool(allowed_tools=["draw"]), previous_response_id=same.id)
+    assert [item.type for item in other.output] == ["mcp_list_tools", "message"] and offered(upstream) == ["draw"]
 
 
 @pytest.mark.ledger("mcp:replayed")
@@ -423,3 +433,23 @@ def test_an_approval_of_nothing_is_refused(client: OpenAI, tools: ToolServer) ->
         ask(client, [answer], None, previous_response_id=first.id)
     with pytest.raises(openai.BadRequestError, match="not among the allowed tools"):
         ask(client, [answer], tools.tool(allowed_tools=["add"]), previous_response_id=first.id)
+
+
+@pytest.mark.ledger("mcp:credentials_lost")
+def test_a_run_whose_process_died_ends_truthfully_without_calling_again(tools: ToolServer, tmp_path: Path) -> None:
+    before = tools.asked()["calls"].count(["wait", {}])
+    with upstream_of(RULES) as upstream:
+        environment = {"OPENAI_BASE_URL": upstream.base_url, "ONWARD_EGRESS_ALLOW": "127.0.0.1"}
+        with serve(tmp_path, environment) as server:
+            tool = tools.tool(require_approval="never", authorization=TOKEN)
+            begun = ask(server.client(), "wait", tool, background=True)
+            tools.until(lambda asked: asked["calls"].count(["wait", {}]) == before + 1)
+            server.kill()
+        with serve(tmp_path, environment) as server:
+            client = server.client()
+            ended = client.responses.retrieve(begun.id)
+            while ended.status in ("queued", "in_progress"):
+                ended = client.responses.retrieve(begun.id)
+    assert ended.status == "failed" and ended.error is not None
+    assert ended.error.code == "server_error" and "gives access to its tool servers" in ended.error.message
+    assert tools.asked()["calls"].count(["wait", {}]) == before + 1
