@@ -72,18 +72,25 @@ class RecordingBroken(Exception):
     """A recording needs an item that is not there."""
 
 
+class _Texts(Struct, frozen=True):
+    """A run of deltas of one text."""
+
+    key: Key
+    parts: list[str]
+
+
 def pack_events(events: Sequence[Event], *, items: Sequence[Item] = ()) -> bytes:
     """Return events as bytes; what the finished `items` can give back is left out."""
     known = {item.id: item for item in items}
-    spoken = _spoken(events, known)
+    groups = _grouped(events)
+    spoken = _spoken(groups, known)
     rows: list[Row] = []
-    for group in _groups(events):
-        if isinstance(group, list):
-            key = _key(group[0])
-            if key in spoken:
-                rows.append((_LENGTHS, *key, _write_lengths([len(delta.text) for delta in group])))
+    for group in groups:
+        if isinstance(group, _Texts):
+            if group.key in spoken:
+                rows.append((_LENGTHS, *group.key, _write_lengths(list(map(len, group.parts)))))
             else:
-                rows.append((_TEXTS, *key, [delta.text for delta in group]))
+                rows.append((_TEXTS, *group.key, group.parts))
         elif isinstance(group, ItemClosed) and known.get(group.item.id) == group.item:
             rows.append((_CLOSED, group.index, group.item.id))
         elif isinstance(group, Annotation):
@@ -94,43 +101,41 @@ def pack_events(events: Sequence[Event], *, items: Sequence[Item] = ()) -> bytes
     return _pack(rows)
 
 
-def _spoken(events: Sequence[Event], known: Mapping[str, Item]) -> set[Key]:
+def _grouped(events: Sequence[Event]) -> list[Event | _Texts]:
+    """Return runs of deltas of one text together, other events as they are. This looks at every token."""
+    groups: list[Event | _Texts] = []
+    index, channel, part = -1, "", 0
+    parts: list[str] = []
+    for event in events:
+        if not isinstance(event, Delta):
+            groups.append(event)
+            index = -1
+        elif event.index == index and event.channel == channel and event.part == part:
+            parts.append(event.text)
+        else:
+            index, channel, part = event.index, event.channel, event.part
+            parts = [event.text]
+            groups.append(_Texts((index, channel, part), parts))
+    return groups
+
+
+def _spoken(groups: Sequence[Event | _Texts], known: Mapping[str, Item]) -> set[Key]:
     """Return which texts stand in a finished item exactly as their deltas told them."""
+    if not known:
+        return set()
     texts: dict[Key, list[str]] = {}
     ids: dict[int, str] = {}
-    for event in events:
-        if isinstance(event, Delta):
-            texts.setdefault(_key(event), []).append(event.text)
-        elif isinstance(event, ItemOpened):
-            ids[event.index] = event.id
+    for group in groups:
+        if isinstance(group, _Texts):
+            texts.setdefault(group.key, []).extend(group.parts)
+        elif isinstance(group, ItemOpened):
+            ids[group.index] = group.id
     found: set[Key] = set()
     for key, parts in texts.items():
         item = known.get(ids.get(key[0], ""))
         if item is not None and _channel_text(item, key[1], key[2]) == "".join(parts):
             found.add(key)
     return found
-
-
-def _groups(events: Sequence[Event]) -> Iterator[Event | list[Delta]]:
-    """Yield runs of deltas of one text as lists, other events as they are."""
-    group: list[Delta] = []
-    for event in events:
-        if isinstance(event, Delta):
-            if group and _key(group[0]) != _key(event):
-                yield group
-                group = []
-            group.append(event)
-            continue
-        if group:
-            yield group
-            group = []
-        yield event
-    if group:
-        yield group
-
-
-def _key(delta: Delta) -> Key:
-    return delta.index, delta.channel, delta.part
 
 
 def unpack_events(packed: bytes, *, items: Sequence[Item] = ()) -> list[Event]:

@@ -19,9 +19,9 @@ Emit = Callable[[Sequence[Event]], Awaitable[None]]
 """Takes the events of a turn as they happen, a batch at a time."""
 
 FLUSH_SECONDS: Final = 0.5
-MAX_UNKEPT: Final = 256
+MAX_UNKEPT: Final = 4096
 """Events that a foreground stream may be ahead of what is kept of it."""
-FRAMES_AHEAD: Final = 4096
+FRAMES_AHEAD: Final = 2**16
 """More frames than MAX_UNKEPT events and a batch make: numbering goes on so far on where a foreground stream died."""
 
 
