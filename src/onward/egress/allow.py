@@ -20,7 +20,7 @@ class AllowList:
 
     def _add(self, entry: str) -> None:
         try:
-            self._networks.append(ip_network(entry.strip("[]"), strict=False))
+            self._networks.append(_plain(ip_network(entry.strip("[]"), strict=False)))
             return
         except ValueError:
             pass
@@ -48,6 +48,13 @@ class AllowList:
         if any(plain in network for network in self._networks) or (str(plain), port) in self._places:
             return True
         return is_public(address)
+
+
+def _plain(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return the IPv4 network of an IPv4-mapped one, because addresses are compared without that dress."""
+    if isinstance(network, IPv6Network) and network.prefixlen >= 96 and network[0].ipv4_mapped is not None:
+        return IPv4Network((network[0].ipv4_mapped, network.prefixlen - 96))
+    return network
 
 
 def _canonical(host: str) -> str:
