@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart serve test check format types imports sizes ledger ci ci-full bench eval lock clean
+.PHONY: help setup quickstart serve test check format types imports sizes ledger ci ci-full bench torture eval lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ ci-full: $(DEV_STAMP)  ## everything: slow tests, all SDK lines, three processes
 
 bench: $(DEV_STAMP)  ## measure against the floor and print the table of bench/RESULTS.md
 	$(BIN)/python -m bench $(ARGS)
+
+torture: $(DEV_STAMP)  ## kill a real server a thousand times and check what it acknowledged: make torture ARGS="--kills 50"
+	PYTHONPATH=tests/support:tests $(BIN)/python -m torture $(ARGS)
 
 eval: $(DEV_STAMP)  ## retrieval quality: make eval ARGS="--data FOLDER_OR_FILE"
 	$(BIN)/python scripts/evaluate_retrieval.py $(ARGS)

@@ -135,7 +135,9 @@ async def resume(
         adopted=adopted.lease,
     )
     telling = Telling(request, state, live, _to_nobody)
-    telling.resume(events, batches=len(adopted.events), recorded=stock.length, rows=len(adopted.output))
+    telling.resume(
+        events, batches=len(adopted.events), recorded=stock.length, rows=[item.id for item in adopted.output]
+    )
     turn = Turn(project, request, model, prepared, state, cache, telling, live, slot=slot, seed=stock.seed)
     return turn, state, prepared
 

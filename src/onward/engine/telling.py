@@ -4,7 +4,7 @@ A foreground stream is told at once and kept now and then; of a background run n
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from onward.core import compose
@@ -36,20 +36,20 @@ class Telling:
         self._stream = request.stream
         self._opened: dict[int, ItemOpened] = {}
         self._recorded = 0
-        self._rows = 0
+        self._rows: set[str] = set()
         self._kept = 0
         self._batches = 0
         self._flushed_at = 0.0
         self._flushing: asyncio.Future[None] | None = None
 
-    def resume(self, events: Sequence[Event], *, batches: int, recorded: int, rows: int) -> None:
-        """Go on after what an earlier owner told in so many batches; `recorded` indexes are done, in `rows` rows."""
+    def resume(self, events: Sequence[Event], *, batches: int, recorded: int, rows: Iterable[str]) -> None:
+        """Go on after what an earlier owner told in so many batches; `recorded` indexes are done, as items `rows`."""
         assert self._live is not None
         self._live.tell(events)
         self._kept = len(events)
         self._batches = batches
         self._recorded = recorded
-        self._rows = rows
+        self._rows = set(rows)
 
     async def tell(self, events: Sequence[Event]) -> None:
         """Tell events of a turn that goes on. Raises LeaseLost."""
@@ -99,21 +99,22 @@ class Telling:
                 kept.append(event.item)
                 self._recorded = max(self._recorded, event.index + 1)
             elif isinstance(event, ToolStarted):
-                kept += self._attempts(event.index + 1)
+                kept += self._attempts(event.index)
+                kept.append(self._attempt(self._opened[event.index], event.arguments))
+                self._recorded = max(self._recorded, event.index + 1)
         if kept:
-            await self._state.record(kept, first_index=self._rows)
-            self._rows += len(kept)
+            await self._state.record(kept, first_index=len(self._rows))
+            self._rows.update(item.id for item in kept)
 
     def _attempts(self, end: int) -> list[Item]:
         """Return stand-ins for items before `end` that were not recorded yet: hosted calls that are still open."""
-        made: list[Item] = []
-        for index in range(self._recorded, end):
-            opened = self._opened.get(index)
-            if opened is not None:
-                body = compose.hosted_members(opened.type, name=opened.name or "", label=opened.label)
-                made.append(compose.hosted_call(opened.id, opened.type, body=body, status="in_progress"))
+        made = [self._attempt(self._opened[index]) for index in range(self._recorded, end) if index in self._opened]
         self._recorded = max(self._recorded, end)
         return made
+
+    def _attempt(self, opened: ItemOpened, arguments: str = "") -> Item:
+        body = compose.hosted_members(opened.type, name=opened.name or "", label=opened.label, arguments=arguments)
+        return compose.hosted_call(opened.id, opened.type, body=body, status="in_progress")
 
     async def _keep_up(self, live: LiveRun) -> None:
         """Keep what a foreground stream has told, so that a reader elsewhere, or after a crash, finds most of it."""
