@@ -2,13 +2,16 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from openai import OpenAI
-from servers import Server, scripted
+from openai.types.responses import Response
+from servers import Server, scripted, serve, upstream_of
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 IMAGE = {"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}", "detail": "auto"}
@@ -230,6 +233,34 @@ def test_a_configuration_is_checked_when_it_is_stored(client: OpenAI, body: Any,
     with pytest.raises(openai.BadRequestError) as error:
         make(client, **body)
     assert error.value.param == param
+
+
+@pytest.mark.ledger("prompts:background")
+def test_a_background_run_keeps_its_prompt_when_its_process_dies(tmp_path: Path) -> None:
+    rules = [{"when": {"contains": "slow"}, "reply": {"text": ["one ", "two ", "three"], "delay": 0.3}}]
+    with upstream_of(rules) as upstream:
+        environment = {"OPENAI_BASE_URL": upstream.base_url}
+        with serve(tmp_path, environment) as server:
+            client = server.client()
+            made = make(client, instructions=MESSAGES[:1])
+            prompt: Any = {"id": made["id"], "variables": {"customer": "Ada"}}
+            begun = client.responses.create(model="m", input="slow", prompt=prompt, background=True)
+            wait_for(client, begun.id, "in_progress")
+            server.kill()
+        with serve(tmp_path, environment) as server:
+            client = server.client()
+            done = wait_for(client, begun.id, "completed")
+            assert done.output_text.endswith("one two three")
+            assert sent((client, upstream))["messages"][0] == {"role": "system", "content": "You help Ada."}
+            assert done.prompt is not None and done.prompt.variables == {"customer": "Ada"}
+
+
+def wait_for(client: OpenAI, response_id: str, status: str) -> Response:
+    """Return a response once it has a status."""
+    deadline = time.monotonic() + 20
+    while (found := client.responses.retrieve(response_id)).status != status:
+        assert time.monotonic() < deadline, f"still {found.status}"
+    return found
 
 
 @pytest.mark.ledger("prompts:projects")

@@ -97,6 +97,25 @@ class Conversations(Protocol):
         """
         ...
 
+    async def enter_line(self, conversation_id: str, *, limit: int, seconds: float) -> tuple[str, int]:
+        """Take the last place of the line before a conversation, for so many seconds; return its suffix and a ticket.
+
+        Raises NotFoundError, RateLimitError where `limit` wait already.
+        """
+        ...
+
+    async def is_next(self, suffix: str, ticket: int) -> bool:
+        """Tell whether nobody stands before a ticket and the conversation is free. Raises NotFoundError."""
+        ...
+
+    async def renew_place(self, suffix: str, ticket: int, *, seconds: float) -> None:
+        """Keep a place for so much longer."""
+        ...
+
+    async def leave_line(self, suffix: str, ticket: int) -> None:
+        """Give up a place."""
+        ...
+
     def receive(self, *, metadata: bytes, created_at: float) -> AbstractAsyncContextManager[IncomingConversation]:
         """Open a conversation that comes in by batches; leaving the context without `finish` leaves nothing."""
         ...

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from building import after, begin, call, context, ending, ids, message, on, output, run_test, turn
 
-from onward.core.errors import ConflictError, ConversationLocked, NotFoundError, RequestError
+from onward.core.errors import ConflictError, ConversationLocked, NotFoundError, RateLimitError, RequestError
 from onward.core.items import encode, item_text
 from onward.ports.runs import Page
 from onward.store.sqlite.cursor import scalar
@@ -250,5 +250,33 @@ def test_an_import_that_is_left_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(ConflictError):
             async with project.conversations.receive(metadata=b"{}", created_at=1.0) as incoming:
                 await incoming.finish("imported-1")
+
+    run_test(tmp_path, body)
+
+
+def test_a_line_is_bounded_ordered_and_outlives_nobody(tmp_path: Path) -> None:
+    async def body(_: SqliteStore, project: ProjectStore) -> None:
+        conversations = project.conversations
+        created = await conversations.create(metadata=b"{}", items=[])
+        name = "conv_" + created.suffix
+        places = [await conversations.enter_line(name, limit=2, seconds=60) for _ in range(2)]
+        with pytest.raises(RateLimitError) as full:
+            await conversations.enter_line(name, limit=2, seconds=60)
+        assert full.value.code == "conversation_queue_full"
+        assert [await conversations.is_next(*place) for place in places] == [True, False]
+        suffix, lease = await begin(project, on(created.suffix), [message("user", "q")])
+        assert not await conversations.is_next(*places[0])
+        await project.runs.end(lease, ending())
+        assert await conversations.is_next(*places[0])
+        await conversations.renew_place(*places[0], seconds=-1)
+        assert await conversations.is_next(*places[1])
+        third = await conversations.enter_line(name, limit=2, seconds=60)
+        assert not await conversations.is_next(*third)
+        await conversations.leave_line(*places[1])
+        assert await conversations.is_next(*third)
+        await conversations.delete(name)
+        with pytest.raises(NotFoundError):
+            await conversations.is_next(*third)
+        assert await project.runs.get(suffix) is not None
 
     run_test(tmp_path, body)

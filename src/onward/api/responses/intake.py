@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
@@ -44,6 +44,8 @@ class Intake(Struct, frozen=True):
     turn: TurnRequest
     include: frozenset[str]
     obfuscate: bool
+    concurrency: Literal["reject", "queue", "fork"] = "reject"
+    """What becomes of a turn on a conversation that is busy."""
 
 
 async def read_turn(body: CreateResponse, runs: Runs, prompts: Prompts, *, default_model: str) -> Intake:
@@ -91,7 +93,7 @@ async def read_turn(body: CreateResponse, runs: Runs, prompts: Prompts, *, defau
         extra=render_extra(applied),
     )
     obfuscate = body.stream_options is None or body.stream_options.include_obfuscation is not False
-    return Intake(turn, include, obfuscate)
+    return Intake(turn, include, obfuscate, body.concurrency or "reject")
 
 
 def check_include(values: Sequence[str]) -> frozenset[str]:
@@ -123,6 +125,8 @@ def _parent(body: CreateResponse) -> Parent | None:
             "one of: 'previous_response_id' or 'conversation'.",
             code="mutually_exclusive_parameters",
         )
+    if body.concurrency in ("queue", "fork") and not conversation:
+        raise RequestError("'concurrency' needs a 'conversation'.", param="concurrency", code="invalid_value")
     if conversation:
         if body.store is False:
             raise RequestError(

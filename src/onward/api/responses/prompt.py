@@ -13,7 +13,6 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from onward.api.body import decode_json, describe_mismatch
 from onward.api.errors import too_long
 from onward.api.responses.input_items import Fields, read_item, read_part
-from onward.api.responses.items import item_view
 from onward.api.responses.wire import NULL, CreateResponse, Reasoning, TextField
 from onward.core.errors import RequestError
 from onward.core.items import Item, encode, item_text, read_message
@@ -102,7 +101,7 @@ async def apply_prompt(body: CreateResponse, prompts: Prompts) -> Applied:
         )
     items = [_render(template, variables) for template in templates]
     text, preamble = fold(items, alone=not body.input and not body.previous_response_id and not body.conversation)
-    instructions = b"[" + b",".join(item_view(item, frozenset()) for item in items) + b"]"
+    instructions = b"[" + b",".join(item.body for item in items) + b"]"
     return Applied(
         body=msgspec.structs.replace(filled, instructions=text),
         preamble=preamble,

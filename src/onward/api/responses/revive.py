@@ -4,6 +4,7 @@ import msgspec
 
 from onward.api.responses.formats import read_format
 from onward.api.responses.input_items import read_input
+from onward.api.responses.prompt import fold
 from onward.api.responses.tools import read_tool_choice, read_tools
 from onward.api.responses.wire import CreateResponse
 from onward.core.errors import CredentialsLost
@@ -30,9 +31,7 @@ def revive(adopted: Adopted) -> TurnRequest:
     """
     run = adopted.run
     config = _read_config(run.config)
-    preamble: tuple[Item, ...] = ()
-    if isinstance(config.instructions, list):
-        preamble = tuple(item for item in read_input(config.instructions).items if isinstance(item, Item))
+    instructions, preamble = _instructions(run, config, alone=not adopted.input)
     reasoning, text = config.reasoning, config.text
     tools = read_tools(bytes(config.tools)).tools
     if any(isinstance(tool, McpTool) for tool in tools):
@@ -42,7 +41,7 @@ def revive(adopted: Adopted) -> TurnRequest:
         model=run.model,
         parent=_parent(run),
         input=tuple(adopted.input),
-        instructions=config.instructions if isinstance(config.instructions, str) else None,
+        instructions=instructions,
         preamble=preamble,
         tools=tools,
         tool_choice=read_tool_choice(bytes(config.tool_choice)),
@@ -65,6 +64,15 @@ def revive(adopted: Adopted) -> TurnRequest:
         config=run.config,
         extra=run.extra,
     )
+
+
+def _instructions(run: Run, config: _Config, *, alone: bool) -> tuple[str | None, tuple[Item, ...]]:
+    """Return the instructions of a turn; those of a prompt are items, kept beside the config where they vary."""
+    given = config.instructions or _read_config(run.extra).instructions
+    if not isinstance(given, list):
+        return given, ()
+    items = [item for item in read_input(given).items if isinstance(item, Item)]
+    return fold(items, alone=alone and _parent(run) is None)
 
 
 def _parent(run: Run) -> Parent | None:

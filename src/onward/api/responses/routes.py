@@ -10,6 +10,7 @@ from onward.api import query
 from onward.api.body import read_json
 from onward.api.reply import json_reply, list_body
 from onward.api.responses.background import POLL_HEADERS, start_in_background, stream_again
+from onward.api.responses.concurrency import in_turn
 from onward.api.responses.intake import Intake, check_include, read_turn
 from onward.api.responses.items import Include, item_views
 from onward.api.responses.stream import ResponseStream
@@ -35,7 +36,7 @@ async def create(request: Request) -> Response:
     intake = await read_turn(body, project.runs, project.prompts, default_model=default)
     grace = _grace(request)
     if intake.turn.background:
-        return await start_in_background(services.engine, project, intake)
+        return await _begun(request, services.engine, project, intake)
     if intake.turn.stream:
         return EventStream(_streamed(services.engine, project, intake), grace=grace)
     return await _answered(request, services.engine, project, intake, grace)
@@ -53,18 +54,37 @@ def _grace(request: Request) -> float | None:
 
 
 def _streamed(engine: Engine, project: Project, intake: Intake) -> Callable[[Write], Awaitable[None]]:
-    suffix, created_at = new_suffix(), now()
-    head = head_of_turn(intake.turn, response_id=f"resp_{suffix}", created_at=created_at)
-    fold = ResponseStream(head, include=intake.include, obfuscate=intake.obfuscate)
-
     async def produce(write: Write) -> None:
-        async def emit(events: Sequence[Event]) -> None:
-            if frames := fold.frames(events):
-                await write(frames)
+        async def tell(placed: Intake) -> None:
+            suffix, created_at = new_suffix(), now()
+            head = head_of_turn(placed.turn, response_id=f"resp_{suffix}", created_at=created_at)
+            fold = ResponseStream(head, include=placed.include, obfuscate=placed.obfuscate)
 
-        await engine.run(project, intake.turn, suffix=suffix, created_at=created_at, emit=emit)
+            async def emit(events: Sequence[Event]) -> None:
+                if frames := fold.frames(events):
+                    await write(frames)
+
+            await engine.run(project, placed.turn, suffix=suffix, created_at=created_at, emit=emit)
+
+        await in_turn(project.conversations, intake, tell)
 
     return produce
+
+
+async def _begun(request: Request, engine: Engine, project: Project, intake: Intake) -> Response:
+    """Begin a background run; where it waits in line for its conversation, only while its client is there."""
+    begun: list[Response] = []
+
+    async def work() -> None:
+        begun.append(
+            await in_turn(project.conversations, intake, lambda one: start_in_background(engine, project, one))
+        )
+
+    if intake.concurrency == "queue":
+        await run_attached(work(), request.receive, grace=0.0)
+    else:
+        await work()
+    return begun[0] if begun else Response(status_code=499)
 
 
 async def _ignore(_events: Sequence[Event]) -> None:
@@ -74,12 +94,12 @@ async def _ignore(_events: Sequence[Event]) -> None:
 async def _answered(
     request: Request, engine: Engine, project: Project, intake: Intake, grace: float | None
 ) -> Response:
-    suffix, created_at = new_suffix(), now()
-    head = head_of_turn(intake.turn, response_id=f"resp_{suffix}", created_at=created_at)
     answers: list[bytes] = []
 
-    async def work() -> None:
-        result = await engine.run(project, intake.turn, suffix=suffix, created_at=created_at, emit=_ignore)
+    async def answer(placed: Intake) -> None:
+        suffix, created_at = new_suffix(), now()
+        head = head_of_turn(placed.turn, response_id=f"resp_{suffix}", created_at=created_at)
+        result = await engine.run(project, placed.turn, suffix=suffix, created_at=created_at, emit=_ignore)
         outcome = Outcome(
             status=result.status,
             output=result.output,
@@ -88,9 +108,9 @@ async def _answered(
             incomplete_reason=result.incomplete_reason,
             completed_at=result.ended_at if result.status == "completed" else None,
         )
-        answers.append(render_response(head, outcome, intake.include))
+        answers.append(render_response(head, outcome, placed.include))
 
-    await run_attached(work(), request.receive, grace=grace)
+    await run_attached(in_turn(project.conversations, intake, answer), request.receive, grace=grace)
     return json_reply(answers[0]) if answers else Response(status_code=499)
 
 

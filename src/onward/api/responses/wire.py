@@ -58,6 +58,7 @@ class CreateResponse(Struct, frozen=True):
     instructions: str | None = None
     previous_response_id: str | None = None
     conversation: str | ConversationRef | None = None
+    concurrency: Literal["reject", "queue", "fork"] | None = None
     store: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None

@@ -14,6 +14,7 @@ from onward.core.items import CALL_TYPES, Item
 from onward.ports.conversations import Conversation, ConversationPage, IncomingConversation
 from onward.ports.runs import Base, ItemPage, Page
 from onward.store.sqlite.bases import open_conversation
+from onward.store.sqlite.conversation_lines import enter_line, is_next, leave_line, renew_place
 from onward.store.sqlite.conversation_lists import find_conversations
 from onward.store.sqlite.conversation_transfer import incoming, read_batch
 from onward.store.sqlite.cursor import Cursor, first
@@ -255,6 +256,27 @@ class SqliteConversations:
                 yield [item for _, item in rows]
         if left:
             raise ConflictError("The conversation was deleted meanwhile.")
+
+    async def enter_line(self, conversation_id: str, *, limit: int, seconds: float) -> tuple[str, int]:
+        """Take the last place of the line before a conversation; return its suffix and a ticket.
+
+        Raises NotFoundError, RateLimitError.
+        """
+        return await self._state.write(
+            lambda cursor: enter_line(cursor, self._project, conversation_id, limit=limit, seconds=seconds)
+        )
+
+    async def is_next(self, suffix: str, ticket: int) -> bool:
+        """Tell whether nobody stands before a ticket and the conversation is free. Raises NotFoundError."""
+        return await self._state.read(lambda cursor: is_next(cursor, self._project, suffix, ticket))
+
+    async def renew_place(self, suffix: str, ticket: int, *, seconds: float) -> None:
+        """Keep a place for so much longer."""
+        await self._state.write(lambda cursor: renew_place(cursor, self._project, suffix, ticket, seconds=seconds))
+
+    async def leave_line(self, suffix: str, ticket: int) -> None:
+        """Give up a place."""
+        await self._state.write(lambda cursor: leave_line(cursor, self._project, suffix, ticket))
 
     def receive(self, *, metadata: bytes, created_at: float) -> AbstractAsyncContextManager[IncomingConversation]:
         """Open a conversation that comes in by batches; leaving the context without `finish` leaves nothing."""
