@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from onward.api.body import decode_json
-from onward.api.chat.wire import CreateCompletion, is_given
+from onward.api.chat.wire import NULL, CreateCompletion, is_given
 from onward.api.errors import invalid_value, missing_parameter
 from onward.api.responses.schemas import check_parameters
 from onward.core.errors import RequestError
@@ -27,7 +27,7 @@ _MODES: Final = ("none", "auto", "required")
 class _Function(Struct, frozen=True):
     name: str
     description: str | None = None
-    parameters: Raw | None = None
+    parameters: Raw = NULL
     strict: bool | None = None
 
 
@@ -160,7 +160,7 @@ def _function(function: _Function, path: str) -> FunctionTool:
             code="invalid_value",
         )
     strict = function.strict is True
-    parameters = function.parameters if function.parameters is not None and is_given(function.parameters) else None
+    parameters = function.parameters if is_given(function.parameters) else None
     if parameters is not None:
         where = f"{path}.parameters"
         try:

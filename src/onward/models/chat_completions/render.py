@@ -136,7 +136,7 @@ class _Renderer:
         message = read_message(item.body)
         self._close_images()
         if message.role == "assistant":
-            self._add_answer(_assistant_text(message.content))
+            self._add_answer(_assistant_text(message.content), message.name)
             return
         self._close_assistant()
         if message.role not in _USER_ROLES:
@@ -146,12 +146,13 @@ class _Renderer:
         said = content if isinstance(content, str) else self._parts(content)
         self._write(ChatMessage(role=role, content=said, name=message.name))
 
-    def _add_answer(self, text: str) -> None:
+    def _add_answer(self, text: str, name: str | None) -> None:
         """Text beside calls stays in their message: nothing may stand between calls and their outputs."""
         current = self._assistant
         if current is None or (current.content is not None and not current.tool_calls):
             current = self._open_assistant()
         current.content = text if current.content is None else f"{current.content}\n{text}"
+        current.name = name or current.name
 
     def _add_call(self, item: Item) -> None:
         call = read_function_call(item.body)
