@@ -52,6 +52,13 @@ def client(desk: tuple[OpenAI, Server]) -> OpenAI:
 
 
 @pytest.fixture
+def lenient(client: OpenAI) -> Iterator[OpenAI]:
+    """The SDK as it is by default: the older lines know `error` of a call as a string."""
+    with OpenAI(base_url=client.base_url, api_key="none", max_retries=0) as one:
+        yield one
+
+
+@pytest.fixture
 def upstream(desk: tuple[OpenAI, Server]) -> Server:
     return desk[1]
 
@@ -308,7 +315,9 @@ def test_a_choice_names_a_server_or_one_of_its_tools(client: OpenAI, upstream: S
 
 
 @pytest.mark.ledger("mcp:secrets")
-def test_what_gives_access_is_sent_on_and_kept_nowhere(client: OpenAI, upstream: Server, tools: ToolServer) -> None:
+def test_what_gives_access_is_sent_on_and_kept_nowhere(
+    client: OpenAI, lenient: OpenAI, upstream: Server, tools: ToolServer
+) -> None:
     tool = tools.tool("/closed", authorization=TOKEN, headers={"X-Tenant": "tenant-secret"}, require_approval="never")
     tool["server_url"] += "?key=query-secret"
     response = ask(client, "the sum?", tool)
@@ -326,9 +335,9 @@ def test_what_gives_access_is_sent_on_and_kept_nowhere(client: OpenAI, upstream:
             content = file.read_bytes()
             assert not any(secret in content for secret in (TOKEN.encode(), b"tenant-secret", b"query-secret")), file
     without = tools.tool("/closed", require_approval="never")
-    later = ask(client, "the sum?", without, previous_response_id=response.id)
-    call = later.output[0]
-    assert call.status == "failed" and call.error.type == "http_error" and call.error.code == 401
+    call = ask(lenient, "the sum?", without, previous_response_id=response.id).output[0].to_dict(warnings=False)
+    assert call["status"] == "failed"
+    assert call["error"] == {"type": "http_error", "code": 401, "message": "Http status code: 401 (Unauthorized)"}
 
 
 @pytest.mark.ledger("mcp:unreachable")
@@ -358,14 +367,14 @@ def test_a_server_that_cannot_be_listed_fails_the_response(client: OpenAI, tools
     [("fail", "mcp_tool_execution_error"), ("broken", "mcp_protocol_error"), ("text", "mcp_tool_execution_error")],
 )
 def test_a_failing_tool_is_a_failed_call_that_the_model_learns_of(
-    client: OpenAI, upstream: Server, tools: ToolServer, question: str, kind: str
+    lenient: OpenAI, upstream: Server, tools: ToolServer, question: str, kind: str
 ) -> None:
-    events: list[Any] = list(ask(client, question, tools.tool(require_approval="never"), stream=True))
+    events: list[Any] = list(ask(lenient, question, tools.tool(require_approval="never"), stream=True))
     assert "response.mcp_call.failed" in [event.type for event in events]
     response = events[-1].response
-    call = response.output[1]
-    assert response.status == "completed" and call.status == "failed" and call.error.type == kind
-    assert call.output is None and "failed" in sent(upstream)["messages"][-1]["content"]
+    call = response.output[1].to_dict(warnings=False)
+    assert response.status == "completed" and call["status"] == "failed" and call["error"]["type"] == kind
+    assert call["output"] is None and "failed" in sent(upstream)["messages"][-1]["content"]
 
 
 @pytest.mark.ledger("mcp:content")
