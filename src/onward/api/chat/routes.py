@@ -16,7 +16,7 @@ from onward.api.reply import json_reply
 from onward.api.services import Project, project_of, services_of
 from onward.api.sse import EventStream, Write, run_attached
 from onward.core.clock import now
-from onward.core.errors import OnwardError
+from onward.core.errors import OnwardError, UpstreamError
 from onward.core.events import Event
 from onward.core.ids import new_suffix
 from onward.core.turns import TurnResult
@@ -60,6 +60,8 @@ def _streamed(engine: Engine, project: Project, intake: Intake) -> Callable[[Wri
                         await write(frames)
 
             await engine.run(project, intake.turns[index], suffix=name, created_at=created_at, emit=emit)
+            if fold.broken and len(intake.turns) > 1:
+                raise UpstreamError  # the stream has told why; what the other choices would say reaches nobody
 
         try:
             await _together([play(index, name) for index, name in _names(intake, suffix)])
@@ -67,7 +69,8 @@ def _streamed(engine: Engine, project: Project, intake: Intake) -> Callable[[Wri
             # A choice may fail before its first event when another has begun to be written.
             if not fold.begun:
                 raise _named_here(error) from error
-            await write(fold.fault(_named_here(error)))
+            if frames := fold.fault(_named_here(error)):
+                await write(frames)
 
     return produce
 

@@ -44,7 +44,7 @@ class _Choice:
 
 
 class CompletionStream:
-    """Turns the events of `choices` turns into bytes. `begun` tells whether anything was written."""
+    """Turns the events of `choices` turns into bytes. `begun`: something was written; `broken`: an error ended it."""
 
     def __init__(self, head: Head, *, choices: int, include_usage: bool, obfuscate: bool) -> None:
         self._legacy = head.legacy
@@ -58,12 +58,12 @@ class CompletionStream:
         self._padding = blake2b(head.id.encode(), digest_size=32).hexdigest().encode() if obfuscate else None
         self._number = 0
         self._usages: list[Usage] = []
-        self._broken = False
+        self.broken = False
         self.begun = False
 
     def frames(self, index: int, events: Sequence[Event]) -> bytes:
         """Return the frames of a batch of events of the choice `index`."""
-        if self._broken:
+        if self.broken:
             return b""
         out: list[bytes] = []
         choice = self._choices[index]
@@ -77,9 +77,9 @@ class CompletionStream:
 
     def fault(self, error: OnwardError) -> bytes:
         """Return the frames that end a stream with an error."""
-        if self._broken:
+        if self.broken:
             return b""
-        self._broken = True
+        self.broken = True
         return b"data: %b\n\n%b" % (error_body(error), DONE)
 
     def _fold(self, choice: _Choice, event: Event, out: list[bytes]) -> None:
