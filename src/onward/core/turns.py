@@ -93,6 +93,8 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     sampling: Sampling = Sampling()
     format: TextFormat = TextFormat()
     truncation: Literal["auto", "disabled"] = "disabled"
+    token_budget: int | None = None
+    """What input and output of all model calls of the turn may add up to."""
     store: bool = True
     stream: bool = False
     background: bool = False

@@ -97,7 +97,7 @@ class Engine:
     async def count_input(self, project: TurnProject, request: TurnRequest) -> int:
         """Return the estimated tokens that a turn would send first. Raises what `run` raises before it begins."""
         model = await self._models.resolve(request.model)
-        return input_tokens(request, await prepare(project, request, model, self._cache))
+        return input_tokens(request, (await prepare(project, request, model, self._cache)).assembly)
 
     async def adopt(self, recovery: Recovery, projects: Callable[[int], TurnProject], revive: Revive) -> None:
         """Go on with the background runs of processes that died; returns once their turns are under way."""

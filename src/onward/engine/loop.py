@@ -32,6 +32,7 @@ from onward.core.tools import FileSearchTool, McpTool, ToolCall
 from onward.core.turns import RunError, TurnRequest, TurnResult
 from onward.core.usage import Usage
 from onward.engine.assembly import recent_questions, with_passages
+from onward.engine.budget import Limit, limit_output
 from onward.engine.context import ContextCache
 from onward.engine.dispatch import exchange
 from onward.engine.live import LiveRun
@@ -110,6 +111,7 @@ class Turn:
             self._output.resume(seed)
         self._passages: list[Passage] = []
         self._exchanges: list[bytes] = []
+        self._limit: Limit = "max_output_tokens"
         self._rendered: bytes | None = None
         """The fragment of what is new, as the next turn will read it too."""
         self._calling: _Calling | None = None
@@ -208,7 +210,7 @@ class Turn:
         output.begin_call()
         request = self._model_request(rendered, first=ordinal == 0, searched=searched)
         if request.sampling.max_output_tokens is not None and request.sampling.max_output_tokens <= 0:
-            return Ended(status="incomplete", usage=output.usage, incomplete_reason="max_output_tokens")
+            return Ended(status="incomplete", usage=output.usage, incomplete_reason=self._limit)
         self._calling = _Calling(ordinal, now(), len(output.items))
         timer = None
         if request.stream and not self._announced:
@@ -230,7 +232,7 @@ class Turn:
             await self._emit(events)
         self._account()
         if cut:
-            why = "max_output_tokens" if reason == "length" else "content_filter"
+            why = self._limit if reason == "length" else "content_filter"
             return Ended(status="incomplete", usage=output.usage, incomplete_reason=why)
         return None
 
@@ -241,6 +243,8 @@ class Turn:
         if sampling.max_output_tokens is not None:
             left = sampling.max_output_tokens - self._output.usage.output_tokens
             sampling = msgspec.structs.replace(sampling, max_output_tokens=left)
+        used = self._output.usage.total_tokens
+        sampling, self._limit = limit_output(sampling, request.token_budget, used=used, asked=self._asked)
         context = [
             part for part in (self._assembly.preamble, *self._assembly.history, rendered, *self._exchanges) if part
         ]
@@ -255,6 +259,11 @@ class Turn:
             stream=request.stream,
         )
 
+    @property
+    def _asked(self) -> int:
+        """The estimated input of a model call, with what the turn has exchanged with tools so far."""
+        return self._assembly.tokens + sum(estimate_tokens(fragment) for fragment in self._exchanges)
+
     def _account(self) -> None:
         """Add the usage of the model call that has ended, or was ended; estimated where the upstream never said."""
         calling, self._calling = self._calling, None
@@ -262,8 +271,7 @@ class Turn:
             return
         usage = self._output.call_usage
         if usage is None:
-            asked = self._assembly.tokens + sum(estimate_tokens(fragment) for fragment in self._exchanges)
-            usage = Usage(asked, (self._output.generated_characters + 3) // 4, estimated=True)
+            usage = Usage(self._asked, (self._output.generated_characters + 3) // 4, estimated=True)
         self._output.usage += usage
         self._state.calls.append(
             ModelCall(

@@ -13,6 +13,7 @@ from onward.core.lineage import EMPTY_HASH, extend_hash
 from onward.core.tokens import estimate_tokens
 from onward.core.turns import TurnRequest
 from onward.engine.assembly import Assembly, assemble
+from onward.engine.budget import check_budget
 from onward.engine.context import ContextCache
 from onward.engine.dispatch import Dispatch
 from onward.engine.pairs import check_duplicates, check_pairs, duplicate
@@ -53,13 +54,14 @@ async def prepare(
     recalled = await recall(project.runs, request, dispatch, base, supplied)
     tool_tokens = dispatch.tokens(model.capabilities)
     assembly = await assemble(project, model, request, base, recalled.readable, cache, tool_tokens=tool_tokens)
+    check_budget(request.token_budget, asked=input_tokens(request, assembly))
     return Prepared(base, supplied, dispatch, recalled, assembly)
 
 
-def input_tokens(request: TurnRequest, prepared: Prepared) -> int:
+def input_tokens(request: TurnRequest, assembly: Assembly) -> int:
     """Return the estimated tokens that the first model call of a turn sends."""
     schema = request.format.schema
-    return prepared.assembly.tokens + (estimate_tokens(bytes(schema)) if schema is not None else 0)
+    return assembly.tokens + (estimate_tokens(bytes(schema)) if schema is not None else 0)
 
 
 async def _base(project: TurnProject, request: TurnRequest) -> Base:

@@ -62,6 +62,7 @@ def render_extra(applied: Applied) -> bytes:
         "prompt_cache_key": body.prompt_cache_key,
         "prompt_cache_retention": body.prompt_cache_retention,
         "safety_identifier": body.safety_identifier,
+        "token_budget": body.token_budget,
         "user": body.user,
     }
     return encode({name: value for name, value in given.items() if value is not None})

@@ -85,6 +85,7 @@ async def read_turn(body: CreateResponse, runs: Runs, prompts: Prompts, *, defau
         ),
         format=text_format,
         truncation=body.truncation or "disabled",
+        token_budget=body.token_budget,
         store=body.store is not False,
         stream=body.stream is True,
         background=body.background is True,
@@ -144,6 +145,7 @@ def check_ranges(body: CreateResponse) -> None:
         ("top_logprobs", body.top_logprobs, 0, 20),
         ("max_output_tokens", body.max_output_tokens, 16, None),
         ("max_tool_calls", body.max_tool_calls, 0, None),
+        ("token_budget", body.token_budget, 1, None),
     )
     for name, value, low, high in limits:
         if value is not None and not (low or 0) <= value <= (math.inf if high is None else high):

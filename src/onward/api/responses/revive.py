@@ -57,6 +57,7 @@ def revive(adopted: Adopted) -> TurnRequest:
         ),
         format=read_format(text.format if text else None),
         truncation=config.truncation or "disabled",
+        token_budget=_read_config(run.extra).token_budget,
         store=True,
         stream=run.stream,
         background=run.background,

@@ -75,6 +75,7 @@ class CreateResponse(Struct, frozen=True):
     text: TextField | None = None
     reasoning: Reasoning | None = None
     truncation: Literal["auto", "disabled"] | None = None
+    token_budget: int | None = None
     metadata: dict[str, object] | None = None
     prompt: Raw = msgspec.field(default_factory=_null)
     prompt_cache_key: str | None = None
