@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from onward.ports.embed import Embedder
     from onward.ports.files import Files
     from onward.ports.hosted import Toolset
+    from onward.ports.idempotency import Idempotency
     from onward.ports.library import Library
     from onward.ports.model import Models
     from onward.ports.parse import Parser
@@ -63,6 +64,7 @@ class ProjectParts(Struct, frozen=True, kw_only=True):
     runs: Runs
     conversations: Conversations
     completions: Completions
+    idempotency: Idempotency
     prompts: Prompts
     files: Files
     vector_stores: VectorStores
@@ -343,6 +345,7 @@ def _project(
         runs=own.runs,
         conversations=own.conversations,
         completions=own.completions,
+        idempotency=own.idempotency,
         prompts=own.prompts,
         files=files,
         vector_stores=vector_stores,

@@ -1,6 +1,7 @@
 """The ASGI application: every dialect's and resource's routes under one envelope."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,8 +9,21 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from onward.api.envelope import Envelope
+from onward.api.idempotency import idempotent
 from onward.api.reply import json_reply
 from onward.api.services import Services
+
+CREATING: Final = (
+    "/conversations",
+    "/items",
+    "/files",
+    "/vector_stores",
+    "/file_batches",
+    "/prompts",
+    "/fork",
+    "/versions",
+)
+"""Ends of paths whose POST makes an object."""
 
 
 class _Endpoint:
@@ -38,11 +52,16 @@ def _openapi(routes: Sequence[BaseRoute]) -> Callable[[Request], Awaitable[Respo
     return openapi
 
 
+def _creates(route: Route) -> bool:
+    """Tell whether a route makes objects; responses see to their keys themselves."""
+    return "POST" in (route.methods or ()) and route.path.endswith(CREATING)
+
+
 def build_app(services: Services, routes: Sequence[BaseRoute]) -> ASGIApp:
     """Return the application that serves `routes`, with `/health` and `/openapi.json`."""
     own = [Route("/health", health), Route("/openapi.json", _openapi(routes))]
     served = [*routes, *own]
     for route in served:
         if isinstance(route, Route):
-            route.app = _Endpoint(route.endpoint)
+            route.app = _Endpoint(idempotent(route.endpoint) if _creates(route) else route.endpoint)
     return Envelope(Router(served, redirect_slashes=False), services)

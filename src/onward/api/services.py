@@ -10,6 +10,7 @@ from onward.ports.completions import Completions
 from onward.ports.conversations import Conversations
 from onward.ports.files import Files
 from onward.ports.hosted import Toolset
+from onward.ports.idempotency import Idempotency
 from onward.ports.model import Models
 from onward.ports.prompts import Prompts
 from onward.ports.runs import Runs
@@ -27,6 +28,8 @@ class Project(Protocol):
     def conversations(self) -> Conversations: ...
     @property
     def completions(self) -> Completions: ...
+    @property
+    def idempotency(self) -> Idempotency: ...
     @property
     def prompts(self) -> Prompts: ...
     @property

@@ -73,6 +73,14 @@ class Sampling(Struct, frozen=True):
     logit_bias: dict[str, int] | None = None
 
 
+class Claim(Struct, frozen=True):
+    """A request under an idempotency key: its route, and a digest of its body."""
+
+    route: str
+    key: str
+    digest: bytes
+
+
 class TurnRequest(Struct, frozen=True, kw_only=True):
     """One turn. `config` is the canonical JSON of what the dialect echoes and what is stored once per project
     (instructions, tools, …); `extra` the JSON of what it echoes and what changes from call to call."""
@@ -98,6 +106,7 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     store: bool = True
     stream: bool = False
     background: bool = False
+    claim: Claim | None = None
     metadata: bytes = b"{}"
     config: bytes = b"{}"
     extra: bytes = b"{}"

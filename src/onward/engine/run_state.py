@@ -61,14 +61,15 @@ class RunState:
 
     async def begin(self) -> None:
         """Insert the run; awaited where the answer decides whether the model is asked at all: on a conversation, for
-        its lock, and in the background, where the client is told that the run exists.
+        its lock, under an idempotency key, and in the background, where the client is told that the run exists.
 
         A run whose id nobody learns before it has ended, and that locks nothing, is inserted with its end.
         """
         if not self._request.store or not self._is_named_early() or self._beginning is not None:
             return
         self._beginning = asyncio.ensure_future(self._runs.begin(self._new_run()))
-        if isinstance(self._request.parent, OnConversation) or self._request.background:
+        request = self._request
+        if isinstance(request.parent, OnConversation) or request.background or request.claim is not None:
             await self.begun()
 
     async def begun(self) -> None:
@@ -146,7 +147,8 @@ class RunState:
 
     def _is_named_early(self) -> bool:
         request = self._request
-        return request.stream or request.background or isinstance(request.parent, OnConversation)
+        early = request.stream or request.background or isinstance(request.parent, OnConversation)
+        return early or request.claim is not None
 
     def _new_run(self) -> NewRun:
         request = self._request
@@ -163,6 +165,7 @@ class RunState:
             metadata=request.metadata,
             background=request.background,
             stream=request.stream,
+            claim=request.claim,
             created_at=self._created_at,
             owner=self._owner,
             lease_seconds=LEASE_SECONDS,

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from onward.core.items import Item
 from onward.core.lineage import EMPTY_HASH, Lineage
-from onward.core.turns import Dialect, Parent, RunError, RunStatus
+from onward.core.turns import Claim, Dialect, Parent, RunError, RunStatus
 from onward.core.usage import Usage
 
 
@@ -49,7 +49,7 @@ class NewRun(Struct, frozen=True, kw_only=True):
     """A run to insert, already leased to `owner`; times are seconds since the epoch.
 
     `suffix` is its identity in every dialect. `input` has no items that `base.matched` counts. `expires_at` ends a run
-    that waits in requires_action.
+    that waits in requires_action. `claim` is an idempotency key that stands for the run from now on.
     """
 
     suffix: str
@@ -68,6 +68,7 @@ class NewRun(Struct, frozen=True, kw_only=True):
     owner: str
     lease_seconds: float = 30.0
     expires_at: float | None = None
+    claim: Claim | None = None
 
 
 class Lease(Struct, frozen=True):

@@ -15,6 +15,7 @@ from onward.api.sse import EventStream, Write
 from onward.core.clock import now
 from onward.core.errors import RequestError
 from onward.core.ids import new_suffix
+from onward.core.turns import TERMINAL
 from onward.engine.engine import Engine
 from onward.engine.replay import replay
 from onward.ports.runs import Run
@@ -33,6 +34,20 @@ async def start_in_background(engine: Engine, project: Project, intake: Intake) 
         return json_reply(body, headers=POLL_HEADERS)
     fold = ResponseStream(head, include=intake.include, obfuscate=intake.obfuscate)
     return EventStream(_told(engine, project, suffix, fold))
+
+
+async def shown(project: Project, run: Run, include: Include) -> Response:
+    """Answer with a stored response as it stands."""
+    outcome = Outcome(
+        status=run.status,
+        output=await project.runs.output(run),
+        usage=run.usage if run.completed_at is not None else None,
+        error=run.error,
+        incomplete_reason=run.incomplete_reason,
+        completed_at=run.completed_at if run.status == "completed" else None,
+    )
+    headers = None if run.status in TERMINAL else POLL_HEADERS
+    return json_reply(render_response(head_of_run(run), outcome, include), headers=headers)
 
 
 def stream_again(engine: Engine, project: Project, run: Run, include: Include, obfuscate: bool, after: int) -> Response:

@@ -9,12 +9,13 @@ from starlette.routing import BaseRoute, Route
 from onward.api import query
 from onward.api.body import read_json
 from onward.api.reply import json_reply, list_body
-from onward.api.responses.background import POLL_HEADERS, start_in_background, stream_again
+from onward.api.responses.background import shown, start_in_background, stream_again
 from onward.api.responses.concurrency import in_turn
 from onward.api.responses.intake import Intake, check_include, read_turn
-from onward.api.responses.items import Include, item_views
+from onward.api.responses.items import item_views
+from onward.api.responses.repeat import claimed, repeatable
 from onward.api.responses.stream import ResponseStream
-from onward.api.responses.view import Outcome, head_of_run, head_of_turn, render_response
+from onward.api.responses.view import Outcome, head_of_turn, render_response
 from onward.api.responses.wire import decode_create
 from onward.api.services import Project, project_of, services_of
 from onward.api.sse import EventStream, Write, run_attached
@@ -33,7 +34,7 @@ async def create(request: Request) -> Response:
     services = services_of(request)
     project = project_of(request)
     default = body.model or (await services.models.resolve(None)).name
-    intake = await read_turn(body, project.runs, project.prompts, default_model=default)
+    intake = claimed(request, await read_turn(body, project.runs, project.prompts, default_model=default))
     grace = _grace(request)
     if intake.turn.background:
         return await _begun(request, services.engine, project, intake)
@@ -122,19 +123,6 @@ async def _stored(request: Request) -> Run:
     return run
 
 
-async def _shown(request: Request, run: Run, include: Include) -> Response:
-    outcome = Outcome(
-        status=run.status,
-        output=await project_of(request).runs.output(run),
-        usage=run.usage if run.completed_at is not None else None,
-        error=run.error,
-        incomplete_reason=run.incomplete_reason,
-        completed_at=run.completed_at if run.status == "completed" else None,
-    )
-    headers = None if run.status in TERMINAL else POLL_HEADERS
-    return json_reply(render_response(head_of_run(run), outcome, include), headers=headers)
-
-
 async def retrieve(request: Request) -> Response:
     """`GET /v1/responses/{response_id}`: the response as it stands, or with `stream` its stream from any event on."""
     params = request.query_params
@@ -142,7 +130,7 @@ async def retrieve(request: Request) -> Response:
     after = query.integer(params, "starting_after", -1, low=-1, high=2**53)
     run = await _stored(request)
     if not query.flag(params, "stream"):
-        return await _shown(request, run, include)
+        return await shown(project_of(request), run, include)
     obfuscate = query.flag(params, "include_obfuscation", default=True)
     return stream_again(services_of(request).engine, project_of(request), run, include, obfuscate, after)
 
@@ -168,7 +156,7 @@ async def cancel(request: Request) -> Response:
         run = await _stored(request)
     elif not run.background:
         raise RequestError("Cannot cancel a synchronous response.")
-    return await _shown(request, run, frozenset())
+    return await shown(project_of(request), run, frozenset())
 
 
 async def input_items(request: Request) -> Response:
@@ -182,7 +170,7 @@ async def input_items(request: Request) -> Response:
 
 
 routes: list[BaseRoute] = [
-    Route("/v1/responses", create, methods=["POST"]),
+    Route("/v1/responses", repeatable(create), methods=["POST"]),
     Route("/v1/responses/{response_id}", retrieve, methods=["GET"]),
     Route("/v1/responses/{response_id}", delete, methods=["DELETE"]),
     Route("/v1/responses/{response_id}/cancel", cancel, methods=["POST"]),

@@ -17,7 +17,7 @@ _INSERT = (
     "INSERT INTO leases (project, log, run, fence, owner, until, expires_at)"
     " VALUES (?, ?, ?, 1, ?, unixepoch('subsec') + ?, ?)"
 )
-MAX_OWNERS: Final = 5
+MAX_OWNERS: Final = 10
 """A run that so many owners died on is not begun again: it may be what they died of."""
 
 _RECOVERABLE = f"""

@@ -11,6 +11,7 @@ from onward.store.sqlite.completions import SqliteCompletions
 from onward.store.sqlite.conversations import SqliteConversations
 from onward.store.sqlite.cursor import Cursor, first, scalar
 from onward.store.sqlite.database import Database, Durability
+from onward.store.sqlite.idempotency import SqliteIdempotency, expire_claims
 from onward.store.sqlite.keys import SqliteKeys
 from onward.store.sqlite.owners import Owners
 from onward.store.sqlite.prompts import SqlitePrompts
@@ -30,6 +31,7 @@ class ProjectStore:
 
     def __init__(self, store: "SqliteStore", project: int) -> None:
         self.project = project
+        self.idempotency = SqliteIdempotency(store.state, project)
         self.runs = SqliteRuns(store.state, store.events, project, store.owners)
         self.conversations = SqliteConversations(store.state, project)
         self.prompts = SqlitePrompts(store.state, project)
@@ -79,6 +81,8 @@ class SqliteStore:
 
     async def sweep(self) -> int:
         """Remove items and configurations that nothing reaches any more and return how many rows went."""
+        while await self.state.write(expire_claims):
+            pass
         return await sweep(self.state)
 
     async def close(self) -> None:

@@ -20,6 +20,7 @@ from onward.store.sqlite.encoding import (
     pack_names,
     pack_usage,
 )
+from onward.store.sqlite.idempotency import claim_run
 from onward.store.sqlite.items import insert_items, replace_body
 from onward.store.sqlite.keyspace import KeySpace
 from onward.store.sqlite.leases import (
@@ -79,6 +80,8 @@ def begin(cursor: Cursor, keys: KeySpace, project: int, new: NewRun) -> Lease:
     log = claim.log
     if claim.fresh:
         insert_log(cursor, project, log)
+    if new.claim is not None:
+        claim_run(cursor, project, new.claim, new.suffix)
     insert_run(cursor, project, key, new, log, status=new.status, conversation=claim.conversation)
     start = insert_items(cursor, keys, project, new.input, run=key)
     numbered = list(enumerate(new.input, start))
