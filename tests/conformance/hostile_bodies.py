@@ -77,13 +77,32 @@ def response(store: str) -> Any:
         "text": {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA, "strict": True}, "verbosity": "low"},
         "reasoning": {"effort": "low", "summary": "auto"},
         "truncation": "auto",
+        "token_budget": 100_000,
         "metadata": {"k": "v"},
         "service_tier": "auto",
         "user": "u",
     }
 
 
-def templates(store: str, file: str, conversation: str) -> dict[str, Any]:
+def configuration(store: str) -> Any:
+    """Return what a prompt may hold."""
+    shared = (
+        "model",
+        "tools",
+        "tool_choice",
+        "max_tool_calls",
+        "temperature",
+        "top_p",
+        "text",
+        "reasoning",
+        "truncation",
+    )
+    whole = response(store)
+    messages = [{"role": "developer", "content": "Help {{name}}."}, ITEMS[2], ITEMS[3]]
+    return {name: whole[name] for name in shared} | {"instructions": messages}
+
+
+def templates(store: str, file: str, conversation: str, prompt: str) -> dict[str, Any]:
     """Return path → a valid body, for every operation that takes JSON."""
     chunking: Any = {"type": "static", "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 10}}
     attached: Any = {"file_id": file, "attributes": {"a": "x", "n": 1, "b": True}, "chunking_strategy": chunking}
@@ -91,6 +110,21 @@ def templates(store: str, file: str, conversation: str) -> dict[str, Any]:
         "/responses": response(store),
         "/responses?beta=true": response(store) | {"stream": True},
         "/conversations": {"items": ITEMS[:4], "metadata": {"k": "v"}},
+        "/responses/input_tokens": response(store),
+        "/responses?prompt": {
+            "input": "hi",
+            "conversation": conversation,
+            "concurrency": "fork",
+            "prompt": {
+                "id": prompt,
+                "version": "1",
+                "variables": {"name": {"type": "input_text", "text": "Ada"}, "other": ITEMS[2]["content"][1]},
+            },
+        },
+        "/prompts": configuration(store) | {"name": "n", "metadata": {"k": "v"}},
+        f"/prompts/{prompt}": configuration(store) | {"name": "n", "metadata": {"k": "v"}},
+        f"/prompts/{prompt}/versions": configuration(store) | {"current": False},
+        f"/conversations/{conversation}/fork": {"metadata": {"k": "v"}},
         f"/conversations/{conversation}": {"metadata": {"k": "v"}},
         f"/conversations/{conversation}/items": {"items": [ITEMS[0], ITEMS[2], ITEMS[7]]},
         "/vector_stores": {

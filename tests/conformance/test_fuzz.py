@@ -37,6 +37,7 @@ class Target:
         client.vector_stores.files.create_and_poll(self.file, vector_store_id=self.store)
         self.conversation = client.conversations.create(items=[{"role": "user", "content": "hi"}]).id
         self.response = client.responses.create(model="m", input="hi").id
+        self.prompt: str = self.http.post("/prompts", {"model": "m", "instructions": "Help {{name}}."}).json()["id"]
 
     @property
     def ids(self) -> dict[str, str]:
@@ -44,6 +45,7 @@ class Target:
         return {
             "response_id": self.response,
             "conversation_id": self.conversation,
+            "prompt_id": self.prompt,
             "file_id": self.file,
             "store_id": self.store,
             "model": "scripted",
@@ -113,9 +115,10 @@ def _known(parameters: Any, target: Target) -> dict[str, str]:
 
 @pytest.mark.ledger("hostile:bodies")
 @pytest.mark.parametrize("count", TIERS)
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(18))
 def test_no_hostile_body_is_a_server_error(target: Target, number: int, count: int) -> None:
-    path, template = list(templates(target.store, target.file, target.conversation).items())[number]
+    bodies = templates(target.store, target.file, target.conversation, target.prompt)
+    path, template = list(bodies.items())[number]
     plain = target.http.request("POST", path, json.dumps(template).encode(), JSON)
     assert plain.status == 200, plain.body
 
@@ -123,6 +126,23 @@ def test_no_hostile_body_is_a_server_error(target: Target, number: int, count: i
     @given(body=hostile.spoiled(template))
     def attempt(body: bytes) -> None:
         answer = target.http.request("POST", path, body, JSON)
+        check(answer.status, answer.body)
+
+    attempt()
+
+
+@pytest.mark.ledger("hostile:imports")
+@pytest.mark.parametrize("count", TIERS)
+def test_no_hostile_import_is_a_server_error(target: Target, count: int) -> None:
+    whole = target.http.get(f"/conversations/{target.conversation}/export").body.splitlines()
+    lines = [json.loads(line) for line in (*whole[:2], b'{"role":"user","content":"x"}', whole[-1])]
+
+    @examples(count * 2)
+    @given(data=st.data(), place=st.integers(0, len(lines) - 1))
+    def attempt(data: st.DataObject, place: int) -> None:
+        written = [json.dumps(line).encode() for line in lines]
+        written[place] = data.draw(hostile.spoiled(lines[place]))
+        answer = target.http.request("POST", "/conversations/import?new_id=true", b"\n".join(written))
         check(answer.status, answer.body)
 
     attempt()
@@ -142,6 +162,8 @@ PATHS = [
     ("GET", "/vector_stores/{store}/files/{}/content"), ("DELETE", "/vector_stores/{store}/files/{}"),
     ("GET", "/vector_stores/{store}/file_batches/{}"), ("GET", "/vector_stores/{store}/file_batches/{}/files"),
     ("POST", "/vector_stores/{store}/file_batches/{}/cancel"), ("GET", "/models/{}"),
+    ("GET", "/prompts/{}"), ("DELETE", "/prompts/{}"), ("GET", "/prompts/{}/versions"),
+    ("GET", "/prompts/{prompt}/versions/{}"), ("GET", "/conversations/{}/export"),
 ]  # fmt: skip
 
 
@@ -149,7 +171,7 @@ PATHS = [
 @pytest.mark.parametrize(("method", "path"), PATHS)
 def test_an_id_of_any_characters_is_not_found(target: Target, method: str, path: str) -> None:
     for text in IDS:
-        filled = path.format(text, conversation=target.conversation, store=target.store)
+        filled = path.format(text, conversation=target.conversation, store=target.store, prompt=target.prompt)
         answer = target.http.request(method, filled)
         check(answer.status, answer.body)
         # A name that nobody here knows is passed on to the upstream, so that a model of that name is there.
@@ -160,12 +182,24 @@ def test_an_id_of_any_characters_is_not_found(target: Target, method: str, path:
 
 LISTS = [
     "/responses/{response}/input_items", "/conversations/{conversation}/items", "/files", "/vector_stores",
-    "/vector_stores/{store}/files", "/responses/{response}", "/models",
+    "/vector_stores/{store}/files", "/responses/{response}", "/models", "/conversations", "/prompts",
+    "/prompts/{prompt}/versions",
 ]  # fmt: skip
 QUERIES = st.lists(
     st.tuples(
         st.sampled_from(
-            ["limit", "order", "after", "before", "include", "include[]", "include[0]", "filter", "purpose"]
+            [
+                "limit",
+                "order",
+                "after",
+                "before",
+                "include",
+                "include[]",
+                "include[0]",
+                "filter",
+                "purpose",
+                "metadata[a]",
+            ]
         ),
         st.one_of(
             st.sampled_from(["", "0", "-1", "1e9", "9" * 40, "NaN", "asc", "desc", "\0", "٣", "msg_1", "file-", "[*]"]),
@@ -180,7 +214,9 @@ QUERIES = st.lists(
 @pytest.mark.parametrize("count", TIERS)
 @pytest.mark.parametrize("path", LISTS)
 def test_no_query_string_is_a_server_error(target: Target, path: str, count: int) -> None:
-    filled = path.format(response=target.response, conversation=target.conversation, store=target.store)
+    filled = path.format(
+        response=target.response, conversation=target.conversation, store=target.store, prompt=target.prompt
+    )
 
     @examples(count * 3)
     @given(pairs=QUERIES)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from onward.api.body import describe_mismatch
 from onward.api.errors import invalid_value, missing_parameter
 from onward.api.responses.schemas import check_format
 from onward.api.responses.wire import CreateResponse, FormatField
@@ -43,7 +44,11 @@ def read_format(field: FormatField | None) -> TextFormat:
 
 
 def _check_schema(raw: bytes, name: str, strict: bool) -> None:
-    check_format(_decode_schema(raw), name=name, strict=strict)
+    try:
+        schema = _decode_schema(raw)
+    except msgspec.ValidationError as error:
+        raise describe_mismatch(str(error), at="text.format.schema") from error
+    check_format(schema, name=name, strict=strict)
 
 
 _check_cached = lru_cache(maxsize=64)(_check_schema)
