@@ -157,7 +157,7 @@ def test_the_messages_of_a_completion_come_in_pages(client: OpenAI, limit: int) 
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk=", "detail": "low"}}
     parts = [{"type": "text", "text": "look"}, image]
     given: list[Any] = [
-        {"role": "system", "content": "Be brief."},
+        {"role": "system", "content": f"Be brief: {limit}."},
         {"role": "user", "content": parts, "name": "ann"},
         {"role": "assistant", "content": "I look.", "tool_calls": [call, call | {"id": "call_2"}]},
         {"role": "tool", "tool_call_id": "call_1", "content": "rain"},

@@ -54,7 +54,8 @@ class Engine:
 
         Raises OnwardError where the turn fails before its first event; later faults are events and a result.
         """
-        async with self._open(project, suffix, named=request.store and request.stream) as live:
+        told_again = request.store and request.stream and request.dialect != "chat"  # its streams have no second reader
+        async with self._open(project, suffix, named=told_again) as live:
             model = await self._models.resolve(request.model)
             prepared = await prepare(project, request, model, self._cache)
             state = self._state(project, request, model, prepared, suffix=suffix, created_at=created_at)
