@@ -45,7 +45,7 @@ def stream(client: OpenAI, messages: Any, **fields: Any) -> str:
 def rows(server: Server) -> dict[str, int]:
     """Return how many rows the tables of the item log have."""
     with closing(sqlite3.connect(server.data / "state.db")) as state:
-        tables = ("items", "entries", "run_items", "runs", "logs")
+        tables = ("items", "entries", "run_items", "runs", "logs", "recordings")
         return {name: state.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
 
 
@@ -190,7 +190,7 @@ def test_a_history_that_is_sent_again_costs_what_is_new(client: OpenAI, stored: 
         made = client.chat.completions.retrieve(stream(client, messages)) if streamed else ask(client, messages)
         messages.append(made.choices[0].message.to_dict())
         grown.append({name: count - before[name] for name, count in rows(stored).items()})
-    later = {"items": 2, "entries": 2, "run_items": 2, "runs": 1, "logs": 0}
+    later = {"items": 2, "entries": 2, "run_items": 2, "runs": 1, "logs": 0, "recordings": 0}
     assert grown[0] == later | {"items": 3, "entries": 3, "run_items": 3, "logs": 1}
     assert grown[1:] == [later] * 5
 
@@ -205,7 +205,7 @@ def test_a_history_of_calls_is_recognised_too(client: OpenAI, stored: Server) ->
     answer = ask(client, messages, tools=[WEATHER])
     assert answer.choices[0].message.content == "The tool said: rain"
     assert {name: count - before[name] for name, count in rows(stored).items()} == {
-        "items": 2, "entries": 2, "run_items": 2, "runs": 1, "logs": 0,
+        "items": 2, "entries": 2, "run_items": 2, "runs": 1, "logs": 0, "recordings": 0,
     }  # fmt: skip
     assert [one["role"] for one in transcript(client, answer.id)] == ["user", "assistant", "tool"]
 
