@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from inspect import unwrap
 from typing import Any, Final
 
 import msgspec
@@ -156,7 +157,7 @@ def _any_value(kind: type) -> Schema:
 
 
 def _operation(route: Route, method: str, by_type: Mapping[type[msgspec.Struct], Schema]) -> Schema:
-    endpoint: Callable[..., object] = route.endpoint
+    endpoint: Callable[..., object] = unwrap(route.endpoint)
     parameters: list[Schema] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in _PARAMETER.findall(route.path)

@@ -1,6 +1,7 @@
 """A create call that is sent again under its `Idempotency-Key`: attached to the run of the first one."""
 
 import asyncio
+from functools import wraps
 from typing import Final
 
 import msgspec
@@ -40,6 +41,7 @@ def repeatable(create: Handler) -> Handler:
     because a client that tries again wants another try.
     """
 
+    @wraps(create)
     async def create_once(request: Request) -> Response:
         claim = await claim_of(request)
         if claim is None:
