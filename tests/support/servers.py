@@ -6,6 +6,7 @@ that has Onward, so that the tests can run in an environment with another line o
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,14 @@ class Server:
             client.close()
 
     def kill(self) -> None:
-        """Kill the process as `kill -9` does."""
+        """Kill the process as `kill -9` does, and the processes that it started."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        children = listed.read_text().split() if listed.exists() else []
         self.process.kill()
         self.process.wait()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
 
 
 def free_port() -> int:

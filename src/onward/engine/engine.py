@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
+from onward.core.errors import OnwardError
 from onward.core.events import Event, TurnQueued
 from onward.core.turns import TERMINAL, TurnRequest, TurnResult
 from onward.engine.adoption import Revive, resume
@@ -23,8 +24,10 @@ from onward.ports.runs import Adopted, LeaseLost, Recovery, Run
 log = logging.getLogger("onward.engine")
 
 HEARTBEAT_SECONDS: Final = 10.0
-WATCH_SECONDS: Final = 1.0
-"""How soon a turn learns that another process has taken its run, or cancelled it."""
+WATCH_SECONDS: Final = 0.5
+"""How soon a turn learns that another process has taken its run, or asks to cancel it."""
+CANCEL_SECONDS: Final = 5.0
+"""How long the process that has a run may take to cancel it, before it is ended without it."""
 MAX_WAITING: Final = 10_000
 
 
@@ -44,7 +47,7 @@ class Engine:
         self._node = node
         self._cache = cache or ContextCache()
         self._gate = FairGate(background_slots, waiting=MAX_WAITING)
-        self._active: dict[RunState, asyncio.Task[object] | None] = {}
+        self._active: dict[RunState, tuple[asyncio.Task[object] | None, LiveRun | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(
@@ -93,7 +96,17 @@ class Engine:
             live.cancel()
             await live.ended()
         elif run.status not in TERMINAL:
-            await project.runs.cancel(run.suffix)
+            await self._cancel_elsewhere(project, run)
+
+    async def _cancel_elsewhere(self, project: TurnProject, run: Run) -> None:
+        await project.runs.ask_to_cancel(run.suffix)
+        deadline = asyncio.get_running_loop().time() + CANCEL_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(WATCH_SECONDS / 5)
+            found = await project.runs.get(run.suffix)
+            if found is None or found.status in TERMINAL:
+                return
+        await project.runs.cancel(run.suffix)
 
     async def count_input(self, project: TurnProject, request: TurnRequest) -> int:
         """Return the estimated tokens that a turn would send first. Raises what `run` raises before it begins."""
@@ -135,15 +148,19 @@ class Engine:
                 log.exception("a lease was not renewed")
 
     async def _stop_lost(self, recovery: Recovery) -> None:
-        leased = [(state, task) for state, task in self._active.items() if state.lease is not None]
-        if not leased:
+        """Stop turns whose run was taken, and cancel those that another process was asked to cancel."""
+        if not any(state.lease is not None for state in self._active):
             return
         held = await recovery.held(self._node)
-        for state, task in leased:
+        for state, (task, live) in tuple(self._active.items()):
             lease = state.lease
-            if lease is not None and lease not in held and not state.ending and not state.lost and task is not None:
+            if lease is None or state.ending or state.lost or task is None:
+                continue
+            if lease not in held:
                 state.lost = True
                 task.cancel()
+            elif held[lease] and live is not None:
+                live.cancel()
 
     @asynccontextmanager
     async def _open(self, project: TurnProject, suffix: str, *, named: bool) -> AsyncGenerator[LiveRun | None]:
@@ -178,7 +195,7 @@ class Engine:
 
     async def _run(self, turn: Turn, state: RunState, prepared: Prepared, live: LiveRun | None) -> TurnResult:
         task = asyncio.current_task()
-        self._active[state] = task
+        self._active[state] = (task, live)
         try:
             async with prepared.dispatch.session() as session:
                 if live is not None:
@@ -192,8 +209,8 @@ class Engine:
     ) -> None:
         try:
             await self._run(turn, state, prepared, live)
-        except Exception:  # the run keeps its lease until that expires; then another owner looks at it
-            log.exception("a background turn was left")
+        except Exception as error:  # the run keeps its lease until that expires; then another owner looks at it
+            log.warning("a background turn was left: %s", error, exc_info=not isinstance(error, OnwardError))
         finally:
             self.live.close(*name)
 

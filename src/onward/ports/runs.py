@@ -4,7 +4,7 @@ Every handle is scoped to one project; an unscoped query cannot be written. Item
 (DESIGN §2). Transactions are durable when the call returns. Lease times are the store's clock only.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -232,6 +232,10 @@ class Runs(Protocol):
         """
         ...
 
+    async def ask_to_cancel(self, suffix: str) -> None:
+        """Ask the process that has a run under way to cancel it."""
+        ...
+
     async def cancel(self, suffix: str) -> None:
         """End a run that another process has under way as cancelled, so that its owner can write no more."""
         ...
@@ -300,8 +304,8 @@ class Recovery(Protocol):
         """Take over the runs that can go on and whose owner died."""
         ...
 
-    async def held(self, owner: str) -> Collection[Lease]:
-        """Return the leases that `owner` holds."""
+    async def held(self, owner: str) -> Mapping[Lease, bool]:
+        """Return the leases that `owner` holds, and whether their runs are to be cancelled."""
         ...
 
     async def settle_expired(self) -> int:

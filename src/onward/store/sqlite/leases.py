@@ -48,7 +48,8 @@ UPDATE runs SET status = ?4, completed_at = unixepoch('subsec'), error = ?5, ope
 WHERE project = ?1 AND log = ?2 AND key = ?3
 """
 _OWNERS = "SELECT DISTINCT owner FROM leases WHERE owner IS NOT NULL"
-_HELD = "SELECT run, fence, log FROM leases WHERE owner = ?"
+_HELD = "SELECT run, fence, log, cancel FROM leases WHERE owner = ?"
+_ASK = "UPDATE leases SET cancel = 1 WHERE project = ? AND log = ? AND run = ?"
 _EXPIRE = "UPDATE leases SET until = unixepoch('subsec') WHERE owner = ?"
 _LOST = f"""
 SELECT project, log, run FROM leases l
@@ -153,6 +154,12 @@ def claim_lost(cursor: Cursor, owner: str, seconds: float, limit: int) -> list[t
     return [(row[0], Lease(row[2], row[3], row[1])) for row in rows]
 
 
-def leases_of(cursor: Cursor, owner: str) -> set[Lease]:
-    """Return the leases that `owner` holds."""
-    return {Lease(*row) for row in cursor.execute(_HELD, (owner,)).fetchall()}
+def leases_of(cursor: Cursor, owner: str) -> dict[Lease, bool]:
+    """Return the leases that `owner` holds, and whether their runs are to be cancelled."""
+    rows = cursor.execute(_HELD, (owner,)).fetchall()
+    return {Lease(run, fence, log): bool(cancel) for run, fence, log, cancel in rows}
+
+
+def ask_to_cancel(cursor: Cursor, project: int, log: int, run: int) -> None:
+    """Ask the owner of a run to cancel it."""
+    cursor.execute(_ASK, (project, log, run))

@@ -62,8 +62,8 @@ class SqliteRecovery:
         events = await self._events.read(lambda cursor: read_batches(cursor, project, lease.run, 0))
         return await self._state.read(lambda cursor: _adopted(cursor, project, lease, events), long=True)
 
-    async def held(self, owner: str) -> set[Lease]:
-        """Return the leases that `owner` holds."""
+    async def held(self, owner: str) -> dict[Lease, bool]:
+        """Return the leases that `owner` holds, and whether their runs are to be cancelled."""
         return await self._state.read(lambda cursor: leases_of(cursor, owner))
 
     async def drop_stale_events(self) -> None:

@@ -22,6 +22,7 @@ from onward.store.sqlite.garbage import CONFIGS, LOG, add_garbage, add_garbage_i
 from onward.store.sqlite.items import newest_published
 from onward.store.sqlite.leases import (
     MAX_OWNERS,
+    ask_to_cancel,
     liveness,
     release,
     renew_lease,
@@ -170,6 +171,16 @@ class SqliteRuns:
         Items recorded before may be in `ending.output` again. Raises LeaseLost.
         """
         return await self._state.write(lambda cursor: turns.end(cursor, self._state.keys, self._project, lease, ending))
+
+    async def ask_to_cancel(self, suffix: str) -> None:
+        """Ask the process that has a run under way to cancel it."""
+
+        def ask(cursor: Cursor) -> None:
+            row = find_row(cursor, self._project, suffix)
+            if row is not None:
+                ask_to_cancel(cursor, self._project, row.log, row.key)
+
+        await self._state.write(ask)
 
     async def cancel(self, suffix: str) -> None:
         """End a run that another process has under way as cancelled, so that its owner can write no more."""
