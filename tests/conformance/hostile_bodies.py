@@ -9,7 +9,7 @@ ITEMS: list[Any] = [
         "role": "user",
         "content": [
             {"type": "input_text", "text": "see"},
-            {"type": "input_image", "image_url": "data:image/png;base64,aGk=", "detail": "low"},
+            {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"},
             {"type": "input_file", "filename": "a.txt", "file_data": "data:text/plain;base64,aGk="},
         ],
     },

@@ -135,7 +135,7 @@ def test_images_and_files_are_parts_of_a_message(chat: tuple[OpenAI, Server]) ->
                 "role": "user",
                 "content": [
                     {"type": "text", "text": "look"},
-                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk=", "detail": "low"}},
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}},
                     {"type": "file", "file": {"file_id": stored}},
                     {"type": "file", "file": {"filename": "a.txt", "file_data": inline}},
                 ],
@@ -144,7 +144,7 @@ def test_images_and_files_are_parts_of_a_message(chat: tuple[OpenAI, Server]) ->
     )
     (message,) = sent(chat)["messages"]
     assert message["content"][0] == {"type": "text", "text": "look"}
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk=", "detail": "low"}}
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}}
     assert message["content"][1] == image
     assert "Stored words." in message["content"][2]["text"] and "Inline words." in message["content"][3]["text"]
 

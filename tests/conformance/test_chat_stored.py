@@ -154,7 +154,7 @@ def without_id(message: Any) -> Any:
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
 def test_the_messages_of_a_completion_come_in_pages(client: OpenAI, limit: int) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk=", "detail": "low"}}
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}}
     parts = [{"type": "text", "text": "look"}, image]
     given: list[Any] = [
         {"role": "system", "content": f"Be brief: {limit}."},

@@ -88,7 +88,7 @@ def test_a_fork_up_to_an_item_ends_with_it(client: OpenAI) -> None:
 def test_an_export_comes_back_whole_on_another_server(
     client: OpenAI, server: Server, serve_here: Callable[..., Server]
 ) -> None:
-    image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "auto"}
+    image = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "auto"}
     start: Any = [{"role": "user", "content": [{"type": "input_text", "text": "li\nne"}, image]}]
     conversation = client.conversations.create(metadata={"a": "b"}, items=start)
     client.responses.create(model="m", input="one", conversation=conversation.id)

@@ -52,7 +52,14 @@ async def assemble(
 
     Raises RequestError `context_length_exceeded`.
     """
-    fresh = await inline_files(supplied, project.attachments, image_urls=model.capabilities.image_urls)
+    # Items of the chat dialect stand elsewhere in its request, and tool servers' items among those that are read.
+    placed = request.dialect == "responses" and len(supplied) == len(request.input) - base.matched
+    fresh = await inline_files(
+        supplied,
+        project.attachments,
+        image_urls=model.capabilities.image_urls,
+        first=base.matched if placed else None,
+    )
     preamble = await inline_files(request.preamble, project.attachments, image_urls=model.capabilities.image_urls)
     new_tokens = (
         sum(item.tokens for item in (*preamble, *fresh)) + estimate_tokens(request.instructions or "") + tool_tokens

@@ -9,7 +9,7 @@ from typing import Final, cast
 import msgspec
 from msgspec import Struct
 
-from onward.core.errors import RequestError
+from onward.core.errors import NotFoundError, RequestError
 from onward.core.items import Item, encode
 from onward.core.tokens import estimate_tokens
 from onward.ports.attachments import Attachments
@@ -51,16 +51,27 @@ class Reading(Struct):
 
 
 async def inline_files(
-    items: Sequence[Item], attachments: Attachments, *, image_urls: bool = True, history: bool = False
+    items: Sequence[Item],
+    attachments: Attachments,
+    *,
+    image_urls: bool = True,
+    history: bool = False,
+    first: int | None = None,
 ) -> Sequence[Item]:
     """Return the items with every `input_file` and every image by file id replaced by its content.
 
-    Raises NotFoundError and RequestError from the attachments.
+    `first` is the place of the first item in the request's input, where they stand there one after another; a file
+    that does not exist is then named by its path. Raises NotFoundError and RequestError from the attachments.
     """
     reading = Reading(attachments, image_urls, history)
     if not any(_refers(item, reading) for item in items):
         return items
-    return [await _inline(item, reading) if _refers(item, reading) else item for item in items]
+    return [
+        await _inline(item, reading, None if first is None else f"input[{first + index}]")
+        if _refers(item, reading)
+        else item
+        for index, item in enumerate(items)
+    ]
 
 
 def _is_object(value: object) -> bool:
@@ -73,14 +84,17 @@ def _refers(item: Item, reading: Reading) -> bool:
     return b'"input_image"' in item.body and (b'"file_id"' in item.body or not reading.image_urls)
 
 
-async def _inline(item: Item, reading: Reading) -> Item:
+async def _inline(item: Item, reading: Reading, path: str | None) -> Item:
     body = _decode(item.body)
     tokens = item.tokens
     for field in ("content", "output"):
         parts = body.get(field)
         if isinstance(parts, list):
             given = msgspec.convert(parts, list[object])
-            read = [await _inline_part(part, reading) for part in given]
+            read = [
+                await _inline_named(part, reading, None if path is None else f"{path}.{field}[{index}].file_id")
+                for index, part in enumerate(given)
+            ]
             tokens += sum(_text_tokens(new) for old, new in zip(given, read, strict=True) if new is not old)
             body[field] = read
     return msgspec.structs.replace(item, body=encode(body), tokens=tokens)
@@ -90,6 +104,16 @@ def _text_tokens(part: object) -> int:
     """Return the tokens of the text that stands for a file; an image has its flat count already."""
     text = cast("dict[str, object]", part).get("text") if _is_object(part) else None
     return estimate_tokens(text) if isinstance(text, str) else 0
+
+
+async def _inline_named(part: object, reading: Reading, path: str | None) -> object:
+    """Read a part; a file that does not exist is named by `path` in the request."""
+    try:
+        return await _inline_part(part, reading)
+    except NotFoundError as error:
+        if path is None or error.param != "id":
+            raise
+        raise NotFoundError(error.message, param=path, code=error.code) from error
 
 
 async def _inline_part(part: object, reading: Reading) -> object:

@@ -5,12 +5,12 @@ import base64
 import binascii
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from onward.core.errors import RequestError
+from onward.core.images import HEAD_BYTES, image_type
 from onward.ports.egress import Egress, EgressError, Fetched
 from onward.ports.files import Files
 from onward.ports.parse import ParseError, Parser
@@ -19,13 +19,6 @@ MAX_IMAGE_BYTES: Final = 20 * 1024 * 1024
 MAX_DOCUMENT_BYTES: Final = 50 * 1024 * 1024
 KEPT_CHARACTERS: Final = 4_000_000
 """Parsed text kept in memory, so that a file in a long conversation is not parsed again at each turn."""
-
-_IMAGES: Final[tuple[tuple[Callable[[bytes], bool], str], ...]] = (
-    (lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), "image/png"),
-    (lambda head: head.startswith(b"\xff\xd8\xff"), "image/jpeg"),
-    (lambda head: head.startswith((b"GIF87a", b"GIF89a")), "image/gif"),
-    (lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP", "image/webp"),
-)
 
 
 class ProjectAttachments:
@@ -131,7 +124,7 @@ async def _read(path: Path) -> bytes:
 
 def _data_url(data: bytes, what: str) -> str:
     """Return image bytes as a `data:` URL, by their content. Raises RequestError."""
-    media_type = next((name for matches, name in _IMAGES if matches(data[:16])), None)
+    media_type = image_type(data[:HEAD_BYTES])
     if media_type is None:
         raise RequestError(
             f"{what} is not an image. Supported are PNG, JPEG, GIF and WebP.",

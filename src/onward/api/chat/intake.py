@@ -10,8 +10,9 @@ from msgspec import Struct
 from onward.api.chat.messages import read_messages
 from onward.api.chat.tools import Tools, read_tools
 from onward.api.chat.wire import CreateCompletion, ResponseFormatField, is_given
-from onward.api.errors import invalid_value, missing_parameter, out_of_range
+from onward.api.errors import invalid_value, missing_parameter, out_of_range, too_long
 from onward.api.metadata import check_metadata
+from onward.api.responses.intake import MAX_SAFETY_IDENTIFIER
 from onward.api.responses.schemas import find_fault
 from onward.core.errors import RequestError
 from onward.core.items import Item, encode
@@ -144,6 +145,8 @@ def _check_ranges(body: CreateCompletion) -> None:
     for name, value, low, high in limits:
         if value is not None and not (low or 0) <= value <= (math.inf if high is None else high):
             raise out_of_range(name, value, low=low, high=high)
+    if body.safety_identifier is not None and len(body.safety_identifier) > MAX_SAFETY_IDENTIFIER:
+        raise too_long("safety_identifier", len(body.safety_identifier), maximum=MAX_SAFETY_IDENTIFIER)
     for token, bias in (body.logit_bias or {}).items():
         if not token.isdecimal():
             raise invalid_value("logit_bias", token)

@@ -8,6 +8,7 @@ from typing import Final
 
 from onward.api.chat.wire import MessageField, PartField, ToolCallField, is_given
 from onward.api.errors import invalid_value, missing_parameter, too_long
+from onward.api.image_data import check_image_data
 from onward.core import compose
 from onward.core.errors import RequestError
 from onward.core.ids import new_item_id
@@ -288,6 +289,8 @@ def _image(part: PartField, path: str) -> Fields:
             param=f"{path}.image_url.url",
             code="invalid_value",
         )
+    if url.startswith("data:"):
+        check_image_data(url, f"{path}.image_url.url")
     if detail not in ("auto", "low", "high"):
         raise invalid_value(f"{path}.image_url.detail", detail, ("auto", "low", "high"))
     return {"detail": detail, "type": "input_image", "image_url": url}

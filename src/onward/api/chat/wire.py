@@ -139,6 +139,7 @@ class CreateCompletion(Struct, frozen=True):
     presence_penalty: float | None = None
     reasoning_effort: Effort | None = None
     response_format: ResponseFormatField | None = None
+    safety_identifier: str | None = None
     seed: int | None = None
     service_tier: Tier | None = None
     stop: str | list[str] | None = None

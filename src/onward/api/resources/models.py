@@ -33,8 +33,10 @@ async def list_models(request: Request) -> Response:
 
 
 async def retrieve(request: Request) -> Response:
-    """Return a model for every name that a request would be served under; `served_by` says by what."""
+    """Return a model for every name that a request would be served under; `served_by` says by what. No name: all."""
     name = request.path_params["model"]
+    if not name:
+        return await list_models(request)
     served_by = await _server_of(services_of(request).models, name)
     if served_by is None:
         raise NotFoundError(f"The model '{name[:200]}' does not exist", param="model", code="model_not_found")

@@ -66,9 +66,10 @@ async def create(request: Request) -> Response:
         expires_days=None if body.expires_after is None else days_of(body.expires_after),
     )
     recipe = recipe_of(body.chunking_strategy)
-    file_ids = list(dict.fromkeys(body.file_ids or ()))
-    if len(file_ids) > MAX_CREATE_FILES:
-        raise too_long("file_ids", len(file_ids), maximum=MAX_CREATE_FILES, kind="array")
+    given = body.file_ids or ()
+    if len(given) > MAX_CREATE_FILES:
+        raise too_long("file_ids", len(given), maximum=MAX_CREATE_FILES, kind="array")
+    file_ids = list(dict.fromkeys(given))
     files = [Attach(file_id=file_id, recipe=recipe) for file_id in file_ids]
     return _reply(await project_of(request).vector_stores.create(new, files))
 

@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 
 from onward.api.body import describe_mismatch
 from onward.api.errors import invalid_value, missing_parameter, too_long
+from onward.api.image_data import check_image_data
 from onward.core.errors import RequestError
 from onward.core.ids import ITEM_PREFIXES, new_item_id
 from onward.core.items import (
@@ -209,6 +210,8 @@ def _image_part(fields: Fields, path: str) -> Fields:
                 param=f"{path}.image_url",
                 code="invalid_value",
             )
+        if url.startswith("data:"):
+            check_image_data(url, f"{path}.image_url")
     return {"detail": "auto"} | fields
 
 

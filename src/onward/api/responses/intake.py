@@ -7,13 +7,14 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from onward.api.errors import invalid_value, out_of_range
+from onward.api.errors import invalid_value, out_of_range, too_long
 from onward.api.metadata import check_metadata
 from onward.api.responses.echo import render_config, render_extra
 from onward.api.responses.formats import check_json_mode, read_format
 from onward.api.responses.input_items import Supplied, read_input
 from onward.api.responses.prompt import apply_prompt
 from onward.api.responses.tools import Tools, read_tool_choice, read_tools
+from onward.api.responses.unsupported import check_unsupported
 from onward.api.responses.wire import ConversationRef, CreateResponse
 from onward.core.errors import RequestError
 from onward.core.items import Item
@@ -35,6 +36,7 @@ INCLUDABLE: Final = (
 TIERS: Final = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SUMMARIES: Final = ("auto", "concise", "detailed")
+MAX_SAFETY_IDENTIFIER: Final = 128
 NO_TOOLS: Final = Tools((), b"[]")
 
 
@@ -55,6 +57,7 @@ async def read_turn(body: CreateResponse, runs: Runs, prompts: Prompts, *, defau
     body = applied.body
     include = check_include(body.include or ())
     parent = _parent(body)
+    check_unsupported(body)
     check_ranges(body)
     supplied = read_input(body.input) if body.input is not None else Supplied((), frozenset())
     tools = read_tools(bytes(body.tools)) if _given(body.tools) else NO_TOOLS
@@ -150,6 +153,8 @@ def check_ranges(body: CreateResponse) -> None:
     for name, value, low, high in limits:
         if value is not None and not (low or 0) <= value <= (math.inf if high is None else high):
             raise out_of_range(name, value, low=low, high=high)
+    if body.safety_identifier is not None and len(body.safety_identifier) > MAX_SAFETY_IDENTIFIER:
+        raise too_long("safety_identifier", len(body.safety_identifier), maximum=MAX_SAFETY_IDENTIFIER)
     effort = body.reasoning.effort if body.reasoning else None
     if effort is not None and effort not in EFFORTS:
         raise invalid_value("reasoning.effort", effort, EFFORTS)

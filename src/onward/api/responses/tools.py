@@ -11,7 +11,7 @@ from typing import Final, cast
 import msgspec
 from msgspec import Raw, Struct
 
-from onward.api.errors import invalid_value, missing_parameter, out_of_range
+from onward.api.errors import invalid_value, missing_parameter, out_of_range, too_long
 from onward.api.responses.schemas import check_parameters
 from onward.api.responses.server_tools import WEB_SEARCH, read_mcp, read_web_search
 from onward.core.errors import RequestError
@@ -37,7 +37,8 @@ HOSTED_CHOICES: Final = (
 MAX_TOOLS: Final = 1024
 MAX_CACHED: Final = 256 * 1024
 """Bytes of a tool list that is remembered: larger ones would hold memory that nobody bounds."""
-_FUNCTION_NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+MAX_FUNCTION_NAME: Final = 128
+_FUNCTION_NAME: Final = re.compile(r"[a-zA-Z0-9_-]+")
 
 _decode_list = msgspec.json.Decoder(list[Fields]).decode
 _decode_any = msgspec.json.Decoder(str | Fields).decode
@@ -93,6 +94,8 @@ def _function(fields: Fields, path: str) -> tuple[Tool, Fields]:
     name = fields.get("name")
     if name is None:
         raise missing_parameter(f"{path}.name")
+    if isinstance(name, str) and len(name) > MAX_FUNCTION_NAME:
+        raise too_long(f"{path}.name", len(name), maximum=MAX_FUNCTION_NAME)
     if not isinstance(name, str) or _FUNCTION_NAME.fullmatch(name) is None:
         raise RequestError(
             f"Invalid '{path}.name': string does not match pattern. Expected a string that matches the pattern "

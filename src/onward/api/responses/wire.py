@@ -19,6 +19,8 @@ class Reasoning(Struct, frozen=True):
     effort: str | None = None
     summary: str | None = None
     generate_summary: str | None = None
+    context: str | None = None
+    mode: str | None = None
 
 
 class StreamOptions(Struct, frozen=True):
@@ -78,7 +80,11 @@ class CreateResponse(Struct, frozen=True):
     token_budget: int | None = None
     metadata: dict[str, object] | None = None
     prompt: Raw = msgspec.field(default_factory=_null)
+    context_management: Raw = msgspec.field(default_factory=_null)
+    moderation: Raw = msgspec.field(default_factory=_null)
+    background_options: Raw = msgspec.field(default_factory=_null)
     prompt_cache_key: str | None = None
+    prompt_cache_options: Raw = msgspec.field(default_factory=_null)
     prompt_cache_retention: str | None = None
     safety_identifier: str | None = None
     service_tier: str | None = None
