@@ -9,6 +9,7 @@ from onward.ports.runs import Page
 from onward.store.sqlite.cursor import Cursor, Value, first
 from onward.store.sqlite.encoding import pack_id, unpack_id, unpack_object
 from onward.store.sqlite.pages import Place, select_page
+from onward.store.sqlite.run_rows import CONVERSATION
 
 _COLUMNS: Final = "c.suffix, c.created_at, c.metadata"
 _ALL: Final = f"SELECT {_COLUMNS} FROM conversations c WHERE c.project = ?"
@@ -20,9 +21,9 @@ _AND: Final = """
  AND EXISTS (SELECT 1 FROM conversation_labels o WHERE o.project = l.project AND o.name = ? AND o.value = ?
    AND o.created_at = l.created_at AND o.log = l.log)
 """
-_PLACE: Final = """
+_PLACE: Final = f"""
 SELECT created_at, log FROM conversations WHERE project = ?1 AND log = (
-  SELECT log FROM aliases WHERE project = ?1 AND kind = 2 AND id = ?2
+  SELECT log FROM aliases WHERE project = ?1 AND kind = {CONVERSATION} AND id = ?2
 )
 UNION ALL SELECT created_at, log FROM closed_conversations WHERE project = ?1 AND suffix = ?2
 """
