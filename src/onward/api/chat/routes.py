@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from onward.api.body import read_json
 from onward.api.chat.intake import Intake, read_turns
+from onward.api.chat.repeat import claimed, repeatable
 from onward.api.chat.stream import CompletionStream
 from onward.api.chat.view import Head, completion_id, render_choice, render_completion, total_usage
 from onward.api.chat.wire import decode_create
@@ -23,12 +24,13 @@ from onward.core.turns import TurnResult
 from onward.engine.engine import Engine
 
 
+@repeatable
 async def create(request: Request) -> Response:
     """`POST /v1/chat/completions`."""
     body = await read_json(request, decode_create)
     services = services_of(request)
     default = body.model or (await services.models.resolve(None)).name
-    intake = read_turns(body, default_model=default)
+    intake = claimed(request, read_turns(body, default_model=default))
     # What nobody can read later need not go on when its reader has left.
     grace = services.disconnect_grace if body.store is True else 0.0
     if body.stream is True:

@@ -159,11 +159,20 @@ def total_usage(usages: Sequence[Usage]) -> Usage:
 
 def render_stored(stored: StoredCompletion) -> bytes:
     """Return a stored completion, with what it shows of its request."""
+    return _render(stored, (stored.run.config, stored.run.extra))
+
+
+def render_again(stored: StoredCompletion) -> bytes:
+    """Return a stored completion as it was answered when it was made."""
+    return _render(stored, ())
+
+
+def _render(stored: StoredCompletion, more: Sequence[bytes]) -> bytes:
     run = stored.run
     legacy = "functions" in _decode(run.config)
     head = Head(id=completion_id(run.suffix), created_at=run.created_at, model=run.model, legacy=legacy)
     choice = render_choice(head, 0, stored.output, status=run.status, incomplete_reason=run.incomplete_reason)
-    return render_completion(head, [choice], run.usage, metadata=run.metadata, more=(run.config, run.extra))
+    return render_completion(head, [choice], run.usage, metadata=run.metadata, more=more)
 
 
 PREFIX = "chatcmpl-"
