@@ -1,5 +1,6 @@
 """`Idempotency-Key` of chat completions: one is made, a stored one is shown again, what was not kept is refused."""
 
+import threading
 from typing import Any
 from uuid import uuid4
 
@@ -57,3 +58,25 @@ def test_a_completion_that_failed_can_be_tried_again(fields: dict[str, Any]) -> 
         with pytest.raises(openai.BadRequestError):
             ask(client, key, **fields)
         assert ask(client, key, **fields).choices[0].message.content == "fine"
+
+
+@pytest.mark.ledger("chat:idempotency")
+@pytest.mark.parametrize("fields", [{}, {"store": True}, {"store": True, "stream": True}])
+def test_of_several_at_once_one_is_made(fields: dict[str, Any]) -> None:
+    with scripted([{"reply": {"text": "slow answer", "delay": 0.3}}]) as (client, upstream):
+        key = uuid4().hex
+        outcomes: list[int] = []
+
+        def attempt() -> None:
+            try:
+                made = ask(client, key, **fields)
+                outcomes.append(200 if "stream" not in fields or list(made) else 0)
+            except openai.APIStatusError as error:
+                outcomes.append(error.status_code)
+
+        threads = [threading.Thread(target=attempt) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == [200, 409, 409, 409, 409] and asked(client, upstream) == 1

@@ -44,6 +44,7 @@ from onward.engine.run_state import Ended, RunState
 from onward.engine.servers import Approved, as_calls
 from onward.engine.telling import Telling
 from onward.ports.hosted import Outcome, Passage, Session
+from onward.ports.idempotency import AlreadyClaimed
 from onward.ports.model import Model, ModelRequest, TextDelta
 from onward.ports.runs import LeaseLost, ModelCall
 
@@ -164,7 +165,7 @@ class Turn:
                 return await self._finish(await self._go_on(self._seed) if self._seed else await self._generate())
         except OnwardError as error:
             return await self._fail(error)
-        except LeaseLost:
+        except (LeaseLost, AlreadyClaimed):
             raise
         except Exception as error:
             log.exception("turn failed")

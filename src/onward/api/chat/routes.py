@@ -13,6 +13,7 @@ from onward.api.chat.repeat import claimed, repeatable
 from onward.api.chat.stream import CompletionStream
 from onward.api.chat.view import Head, completion_id, render_choice, render_completion, total_usage
 from onward.api.chat.wire import decode_create
+from onward.api.idempotency import conflict
 from onward.api.reply import json_reply
 from onward.api.services import Project, project_of, services_of
 from onward.api.sse import EventStream, Write, run_attached
@@ -22,6 +23,7 @@ from onward.core.events import Event
 from onward.core.ids import new_suffix
 from onward.core.turns import TurnResult
 from onward.engine.engine import Engine
+from onward.ports.idempotency import AlreadyClaimed
 
 
 @repeatable
@@ -67,6 +69,8 @@ def _streamed(engine: Engine, project: Project, intake: Intake) -> Callable[[Wri
 
         try:
             await _together([play(index, name) for index, name in _names(intake, suffix)])
+        except AlreadyClaimed as error:
+            raise conflict() from error
         except OnwardError as error:
             # A choice may fail before its first event when another has begun to be written.
             if not fold.begun:
