@@ -17,7 +17,7 @@ from servers import Server, serve, upstream_of
 
 from onward.store.sqlite.cursor import cursor_of, scalar
 
-RULES = [{"when": {"contains": "slow"}, "reply": {"text": ["one ", "two ", "three"], "delay": 0.4}}]
+RULES = [{"when": {"contains": "slow"}, "reply": {"text": ["one ", "two ", "three ", "four ", "five"], "delay": 0.5}}]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_queued_turns_wait_for_their_turn_over_processes(pair: tuple[Server, Ser
     assert first.result().output_text == "You said: first"
     assert second.result().conversation.id == name
     assert texts(client, name) == [
-        "seed", "slow", "one two three", "first", "You said: first", "second", "You said: second",
+        "seed", "slow", "one two three four five", "first", "You said: first", "second", "You said: second",
     ]  # fmt: skip
     waiting(pair[0], 0)
 
@@ -108,7 +108,7 @@ def test_who_goes_away_leaves_the_line(pair: tuple[Server, Server]) -> None:
         waiting(pair[0], 1)
         gone.close()
         waiting(pair[0], 0)
-    assert texts(client, name) == ["seed", "slow", "one two three"]
+    assert texts(client, name) == ["seed", "slow", "one two three four five"]
 
 
 @pytest.mark.ledger("conversations:fork_busy")
@@ -127,7 +127,7 @@ def test_a_turn_on_a_busy_conversation_runs_on_a_fork(pair: tuple[Server, Server
         again: Any = client.responses.retrieve(response.id)
         assert fork != name and again.conversation.id == fork
         assert texts(client, fork) == ["seed", "aside", "You said: aside"]
-    assert texts(client, name) == ["seed", "slow", "one two three"]
+    assert texts(client, name) == ["seed", "slow", "one two three four five"]
     assert ask(client, name, "alone", "fork").conversation.id == name
 
 
