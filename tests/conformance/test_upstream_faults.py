@@ -1,5 +1,7 @@
 """Every fault of the model's server reaches the client as the right error, and leaves the server able to go on."""
 
+import json
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +31,13 @@ RULES: list[Any] = [
     {"when": {"contains": "refuse"}, "reply": {"refusal": "I will not."}},
     {"when": {"contains": "think"}, "reply": {"reasoning": "Let me see. ", "text": "Done."}},
     {"when": {"contains": "twice"}, "reply": {"tool_calls": [{"name": "f", "id": "c0"}, {"name": "f", "id": "c0"}]}},
+    {"when": {"contains": "truncated"}, "reply": {"tool_calls": [{"name": "f", "arguments": '{"ci'}]}},
+    {"when": {"contains": "leaky"}, "reply": {"fault": {"kind": "status", "status": 401, "body": {"error": {
+        "message": "Incorrect API key provided: sk-secret123456.", "type": "invalid_request_error"}}}}},
+    {"when": {"contains": "repeats it"}, "reply": {"fault": {"kind": "status", "status": 500, "body": {"error": {
+        "message": "Could not use Bearer abcdef123456", "type": "server_error"}}}}},
+    {"when": {"contains": "soon"},
+     "reply": {"fault": {"kind": "status", "status": 429, "headers": {"retry-after": "0"}}}},
     {"when": {"contains": "slow"}, "reply": {"text": ["x "] * 200, "delay": 0.05}},
 ]  # fmt: skip
 
@@ -37,6 +46,12 @@ RULES: list[Any] = [
 def faulty() -> Iterator[tuple[OpenAI, Server]]:
     with scripted(RULES) as pair:
         yield pair
+
+
+def count(upstream: Server) -> int:
+    """Return how many requests the upstream has got."""
+    with urllib.request.urlopen(f"{upstream.url}/requests", timeout=10) as answer:
+        return len(json.loads(answer.read())["data"])
 
 
 def stream(client: OpenAI, prompt: str) -> list[Any]:
@@ -69,6 +84,45 @@ def test_a_failing_upstream_is_a_server_error(faulty: tuple[OpenAI, Server]) -> 
     with pytest.raises(openai.InternalServerError) as error:
         faulty[0].responses.create(model="m", input="broken")
     assert set(error.value.body) == {"message", "type", "param", "code"}  # type: ignore[arg-type]
+
+
+@pytest.mark.ledger("faults:retries")
+def test_what_was_tried_again_here_is_not_tried_again_by_the_client(faulty: tuple[OpenAI, Server]) -> None:
+    client, upstream = faulty
+    before = count(upstream)
+    with pytest.raises(openai.InternalServerError) as error:
+        client.with_options(max_retries=2).responses.create(model="m", input="broken")
+    assert error.value.response.headers["x-should-retry"] == "false"
+    assert count(upstream) - before == 3
+    assert error.value.body["message"].endswith("answered HTTP 500.")  # type: ignore[index]
+    for prompt in ("rate", "soon"):
+        with pytest.raises(openai.RateLimitError) as limited:
+            client.responses.create(model="m", input=prompt)
+        assert "x-should-retry" not in limited.value.response.headers
+
+
+@pytest.mark.ledger("faults:upstream_credentials")
+@pytest.mark.parametrize("prompt", ["leaky", "repeats it"])
+def test_no_key_that_an_upstream_repeats_reaches_a_client(faulty: tuple[OpenAI, Server], prompt: str) -> None:
+    with pytest.raises(openai.InternalServerError) as error:
+        faulty[0].responses.create(model="m", input=prompt)
+    assert "123456" not in str(error.value) and error.value.response.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.ledger("faults:truncated_call")
+def test_a_call_whose_arguments_are_no_json_is_never_completed(faulty: tuple[OpenAI, Server]) -> None:
+    client = faulty[0]
+    tool: Any = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False}
+    with pytest.raises(openai.InternalServerError) as error:
+        client.responses.create(model="m", input="truncated", tools=[tool])
+    assert error.value.status_code == 502 and error.value.code == "upstream_malformed"
+    events: Any = list(client.responses.create(model="m", input="truncated", tools=[tool], stream=True))
+    assert events[-1].type == "response.failed" and events[-1].response.error.code == "server_error"
+    assert [item.status for item in events[-1].response.output] == ["incomplete"]
+    messages: Any = [{"role": "user", "content": "truncated"}]
+    function: Any = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    with pytest.raises(openai.InternalServerError):
+        client.chat.completions.create(model="m", messages=messages, tools=[function])
 
 
 @pytest.mark.ledger("faults:cut_stream")

@@ -33,7 +33,7 @@ def error_headers(error: OnwardError) -> list[tuple[bytes, bytes]]:
     if error.retry_after is not None:
         headers.append((b"retry-after", str(max(0, ceil(error.retry_after))).encode()))
         headers.append((b"retry-after-ms", str(max(0, round(error.retry_after * 1000))).encode()))
-    if error.http_status in (408, 409, 507):
+    if error.final or error.http_status in (408, 409, 507):
         headers.append((b"x-should-retry", b"false"))
     return headers
 

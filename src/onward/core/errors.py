@@ -46,6 +46,8 @@ class OnwardError(Exception):
         self.code = code
         self.retry_after = retry_after
         self.http_status = http_status if http_status is not None else type(self).status
+        self.final = False
+        """Sending the same request again at once is of no use, or has been tried: SDKs are told not to."""
         super().__init__(self.message)
 
 

@@ -232,6 +232,8 @@ class Turn:
         if events := output.end_call(status="incomplete" if cut else "completed"):
             await self._emit(events)
         self._account()
+        if output.fault is not None:
+            raise output.fault
         if cut:
             why = self._limit if reason == "length" else "content_filter"
             return Ended(status="incomplete", usage=output.usage, incomplete_reason=why)

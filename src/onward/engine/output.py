@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, assert_never
 
+import msgspec
 from msgspec import Struct
 
 from onward.core import compose
@@ -98,6 +99,8 @@ class Output:
         self.approvals = 0
         self.finish_reason: FinishReason | None = None
         self.call_usage: Usage | None = None
+        self.fault: UpstreamError | None = None
+        """What makes an answer that has ended unusable."""
         self._open: OpenItem | None = None
         self._call_ids: set[str] = set()
         """Ids of this turn's calls: an upstream that repeats one would make the second call unanswerable."""
@@ -304,6 +307,14 @@ class Output:
                 events.append(Delta(item.index, "arguments", arguments))
         call = ToolCall(call_id, name, arguments)
         if item.type == "function_call":
+            if status == "completed" and not _is_json(arguments):
+                # A call that nobody can make, and that many a chat template cannot show the model again.
+                status = "incomplete"
+                self.fault = UpstreamError(
+                    f"The model's server ended the arguments of the call of '{name}' before they were whole, or they "
+                    "are no JSON.",
+                    code="upstream_malformed",
+                )
             if status == "completed":
                 self.client_calls.append(call)
             closed = compose.function_call(item.id, call_id=call_id, name=name, arguments=arguments, status=status)
@@ -319,6 +330,14 @@ class Output:
     def _finish(self, item: OpenItem, closed: Item, events: list[Event]) -> None:
         self.items[item.index] = closed
         events.append(ItemClosed(item.index, closed))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 def _unfinished(call: HostedCall) -> Item:

@@ -13,7 +13,7 @@ from typing import Final, Protocol, Self
 import aiohttp
 import msgspec
 
-from onward.core.errors import OnwardError, UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from onward.core.errors import OnwardError, RateLimitError, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from onward.models.chat_completions.endpoint import Quirks, Upstream, is_connect_fault, read_limited
 from onward.models.chat_completions.faults import is_retriable, read_fault, status_fault
 from onward.models.chat_completions.fold import ChunkFold
@@ -128,6 +128,8 @@ class Exchange(AbstractAsyncContextManager["Exchange"]):
         """Wait before the next attempt; False where there is none."""
         retries = self._upstream.endpoint.retries
         if self._attempts > retries.limit:
+            # A client's retries would multiply with those made here. A 429 with its Retry-After is for the client.
+            fault.final = retries.limit > 0 and not isinstance(fault, RateLimitError)
             return False
         seconds = fault.retry_after
         if seconds is None:

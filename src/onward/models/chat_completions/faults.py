@@ -5,6 +5,7 @@ A client must never read the upstream's refusal of *our* credentials as a refusa
 """
 
 import email.utils
+import logging
 import re
 import time
 from collections.abc import Mapping
@@ -24,12 +25,19 @@ from onward.core.errors import (
 )
 from onward.models.chat_completions.wire import ErrorBody, ErrorEnvelope, read_error, read_error_envelope
 
+log = logging.getLogger("onward.models")
+
 MESSAGE_LIMIT: Final = 2000
 """Characters of an upstream's message that are passed on."""
 
 _CONTEXT_WORDS: Final = re.compile(
     r"maximum context length|context[ _](length|window|size)|exceeds? the (available )?context|prompt is too long"
     r"|too many (input )?tokens|exceed_context_size",
+    re.IGNORECASE,
+)
+_KEY: Final = re.compile(
+    r"\b(bearer[ :]+|api[-_ ]?key(?: provided)?[ :='\"]+)[^\s'\",;.]{6,}"
+    r"|\b()(?:sk|pk|rk|gsk|xai|hf|r8|AIza|key)[-_][\w*.-]*[\w*-]{6,}",
     re.IGNORECASE,
 )
 _RETRIABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
@@ -69,7 +77,17 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def read_fault(body: bytes) -> UpstreamMessage:
-    """Return what the body of an error says."""
+    """Return what the body of an error says, without what looks like a key."""
+    message = _read(body)
+    return msgspec.structs.replace(message, text=without_keys(message.text))
+
+
+def without_keys(text: str) -> str:
+    """Return `text` with what looks like a key or a bearer token left out."""
+    return _KEY.sub(r"\1[key]", text)
+
+
+def _read(body: bytes) -> UpstreamMessage:
     try:
         envelope = read_error_envelope.decode(body)
     except msgspec.DecodeError:
@@ -92,26 +110,31 @@ def stream_fault(raw: bytes) -> OnwardError:
     except msgspec.DecodeError:
         error = raw.decode("utf-8", "replace")
     message = _from_error(error if error is not None else "")
+    message = msgspec.structs.replace(message, text=without_keys(message.text))
     return _fault(message.status or _status_of(message), message, upstream="upstream", wait=None)
 
 
 def _fault(status: int, message: UpstreamMessage, *, upstream: str, wait: float | None) -> OnwardError:
-    text = message.text or f"HTTP {status}"
+    text = f": {message.text}" if message.text else "."
     if status == 429:
-        return RateLimitError(text, code=message.code or "rate_limit_exceeded", retry_after=wait)
+        return RateLimitError(message.text or None, code=message.code or "rate_limit_exceeded", retry_after=wait)
     if status in (401, 403):
-        return UpstreamError(
-            f"The model's server '{upstream}' refused the credentials this server sent (HTTP {status}): {text}",
+        # What it says may repeat the key. It is for the operator, and the client can change nothing.
+        log.warning("the model's server '%s' refused our credentials (HTTP %d)%s", upstream, status, text)
+        refused = UpstreamError(
+            f"The model's server '{upstream}' refused the credentials this server sent (HTTP {status}).",
             code="upstream_authentication",
         )
+        refused.final = True
+        return refused
     if status in (408, 504, 524):
-        return UpstreamTimeout(f"The model's server '{upstream}' did not answer in time: {text}", retry_after=wait)
+        return UpstreamTimeout(f"The model's server '{upstream}' did not answer in time{text}", retry_after=wait)
     if 400 <= status < 500:
         return _request_fault(status, message, upstream=upstream)
     if status in (503, 529):
-        return UpstreamUnavailable(f"The model's server '{upstream}' is not available: {text}", retry_after=wait)
+        return UpstreamUnavailable(f"The model's server '{upstream}' is not available{text}", retry_after=wait)
     return UpstreamError(
-        f"The model's server '{upstream}' answered HTTP {status}: {text}", code="upstream_error", retry_after=wait
+        f"The model's server '{upstream}' answered HTTP {status}{text}", code="upstream_error", retry_after=wait
     )
 
 
@@ -130,7 +153,8 @@ def _request_fault(status: int, message: UpstreamMessage, *, upstream: str) -> O
     if status in (400, 422):
         return RequestError(message.text or None, param=message.param, code=message.code)
     return UpstreamError(
-        f"The model's server '{upstream}' answered HTTP {status}: {message.text}", code=message.code or "upstream_error"
+        f"The model's server '{upstream}' answered HTTP {status}{f': {message.text}' if message.text else '.'}",
+        code=message.code or "upstream_error",
     )
 
 
