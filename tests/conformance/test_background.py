@@ -3,6 +3,7 @@
 import json
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,15 @@ def until(client: OpenAI, response_id: str, *statuses: str, seconds: float = 20)
         time.sleep(0.02)
 
 
-def told(client: OpenAI, path: str, *, body: dict[str, Any] | None = None, limit: int | None = None) -> list[bytes]:
-    """Return the frames of a stream as they came, at most `limit` of them."""
+def told(
+    client: OpenAI,
+    path: str,
+    *,
+    body: dict[str, Any] | None = None,
+    limit: int | None = None,
+    then: Callable[[], None] | None = None,
+) -> list[bytes]:
+    """Return the frames of a stream as they came, at most `limit` of them; `then` is called before it is left."""
     found: list[bytes] = []
     http: Any = client._client
     call: dict[str, Any] = {"method": "GET"} if body is None else {"method": "POST", "json": body}
@@ -40,6 +48,8 @@ def told(client: OpenAI, path: str, *, body: dict[str, Any] | None = None, limit
             *whole, rest = (rest + chunk).split(b"\n\n")
             found += [frame for frame in whole if not frame.startswith(b":")]
             if limit is not None and len(found) >= limit:
+                if then is not None:
+                    then()
                 return found[:limit]
     return found
 
@@ -224,9 +234,9 @@ def test_a_foreground_stream_that_died_ends_truthfully_and_reuses_no_number(tmp_
         environment = {"OPENAI_BASE_URL": upstream.base_url}
         with serve(tmp_path / "data", environment) as server:
             client = server.client()
-            begun = told(client, "responses", body={"model": "m", "input": "slow", "stream": True}, limit=25)
+            body = {"model": "m", "input": "slow", "stream": True}
+            begun = told(client, "responses", body=body, limit=25, then=server.kill)
             response_id = json.loads(begun[0].split(b"\ndata: ", 1)[1])["response"]["id"]
-            server.kill()
         with serve(tmp_path / "data", environment) as server:
             client = server.client()
             died = until(client, response_id, "failed")
