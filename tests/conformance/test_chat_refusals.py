@@ -217,7 +217,7 @@ BODY: Any = {
             "role": "user",
             "content": [
                 {"type": "text", "text": "see json"},
-                {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk=", "detail": "low"}},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}},
                 {"type": "file", "file": {"filename": "a.txt", "file_data": "data:text/plain;base64,aGk="}},
             ],
         },
