@@ -119,6 +119,15 @@ def test_unknown_files_are_named(client: OpenAI) -> None:
         }
 
 
+@pytest.mark.ledger("files:names")
+def test_a_name_keeps_its_joiners_and_loses_control_characters(client: OpenAI) -> None:
+    for given, kept in (
+        ("👩\u200d🔧 \u0645\u06cc\u200c.txt", "👩\u200d🔧 \u0645\u06cc\u200c.txt"),
+        ("a\u202eb.txt", "ab.txt"),
+    ):
+        assert client.files.create(file=(given, b"x"), purpose="user_data").filename == kept
+
+
 @pytest.mark.ledger("files:field_order")
 def test_fields_may_stand_in_any_order(raw: Plain) -> None:
     file, purpose, unknown = ("file", "a.txt", b"x"), ("purpose", None, b"assistants"), ("unknown", None, b"1")

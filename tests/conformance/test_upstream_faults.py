@@ -94,7 +94,6 @@ def test_what_was_tried_again_here_is_not_tried_again_by_the_client(faulty: tupl
         client.with_options(max_retries=2).responses.create(model="m", input="broken")
     assert error.value.response.headers["x-should-retry"] == "false"
     assert count(upstream) - before == 3
-    assert error.value.body["message"].endswith("answered HTTP 500.")  # type: ignore[index]
     for prompt in ("rate", "soon"):
         with pytest.raises(openai.RateLimitError) as limited:
             client.responses.create(model="m", input=prompt)

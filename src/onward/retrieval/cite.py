@@ -49,6 +49,8 @@ class SentenceCiter(Citer):
         self._pending = ""
         self._offset = 0
         self._fenced = False
+        self._quoted: dict[int, list[tuple[int, int]]] = {}
+        """What was quoted so far, by passage."""
 
     @property
     def pending(self) -> int:
@@ -90,6 +92,7 @@ class SentenceCiter(Citer):
         support = find_support(self._evidence, raw)
         if support is None:
             return None
+        support = self._unlike_earlier(support)
         bullet = _BULLET.match(raw)
         end = offset + len(raw.rstrip())
         return Citation(
@@ -101,6 +104,21 @@ class SentenceCiter(Citer):
             quote_end=support.end,
             score=round(support.share, 4),
         )
+
+    def _unlike_earlier(self, support: Support) -> Support:
+        """Return the support with a quote that is an earlier one again, or shares nothing with any."""
+        earlier = self._quoted.setdefault(support.passage, [])
+        text = self._evidence.passages[support.passage].text
+        for start, end in earlier:
+            if start <= support.start and support.end <= end:
+                return support._replace(start=start, end=end)
+            if start <= support.start < end:
+                rest = text[end : support.end]
+                support = support._replace(start=support.end - len(rest.lstrip()))
+            elif support.start < start < support.end:
+                support = support._replace(end=support.start + len(text[support.start : start].rstrip()))
+        earlier.append((support.start, support.end))
+        return support
 
 
 def find_support(evidence: Evidence, raw: str) -> Support | None:

@@ -47,6 +47,26 @@ def test_supported_sentences_are_cited_and_others_not() -> None:
     assert all(c.index == c.end and 0 < c.score <= 1 for c in found)
 
 
+PRICES = passage("Members of the club pay 12 euros a month. Guests pay 20 euros at the door. Children enter free.")
+SENTENCES = (
+    "Members of the club pay 12 euros a month, guests pay 20 euros at the door.",
+    "Guests pay 20 euros at the door.",
+    "Guests pay 20 euros at the door and children enter free.",
+    "Members of the club pay 12 euros a month.",
+)
+
+
+@given(st.lists(st.sampled_from(SENTENCES), min_size=2, max_size=5))
+def test_quotes_of_a_passage_are_the_same_or_apart(sentences: list[str]) -> None:
+    citer = SentenceCiter([PRICES])
+    found = [*citer.feed(" ".join(sentences)), *citer.finish()]
+    assert len(found) >= 1
+    quotes = [(one.quote_start, one.quote_end) for one in found]
+    for start, end in quotes:
+        assert PRICES.text[start:end].strip() == PRICES.text[start:end] != ""
+        assert all((start, end) == other or end <= other[0] or other[1] <= start for other in quotes)
+
+
 @given(st.integers(1, 60))
 def test_the_size_of_deltas_does_not_matter(size: int) -> None:
     assert cite(ANSWER, size=size) == cite(ANSWER, size=10_000)

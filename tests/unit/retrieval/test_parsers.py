@@ -137,6 +137,8 @@ def test_the_media_type_helps_only_a_name_without_extension(tmp_path: Path) -> N
         ("a.txt", b"\xff\xfe\xfa\xfb\xfc" * 9, "invalid_file", "not text"),
         ("a.md", bytes(range(256)) * 4, "invalid_file", "not text"),
         ("a.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 64, "unsupported_file", "no text"),
+        ("b.exe", b"MZ\x00\x01\x02", "unsupported_file", "no text"),
+        ("b.bin", b"a few words\x00\x01 and bytes", "invalid_file", "not text"),
         ("a.zip", zipped({"a.txt": "x"}), "unsupported_file", "Archives"),
         ("a.docx", b"not a zip at all", "invalid_file", "its content is not"),
         ("a.docx", docx(paragraph("x"))[:-40], "invalid_file", "damaged"),

@@ -16,6 +16,8 @@ from onward.ports.files import MAX_FILE_BYTES, File, Files, Incoming, NewFile, P
 ACCEPTED: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 MAX_FIELD_BYTES: Final = 64 * 1024
 MAX_FILENAME: Final = 512
+JOINERS: Final = "\u200c\u200d"
+"""They count as unprintable, but Persian and Indic words and many emoji are written with them."""
 DAY: Final = 86_400
 EXPIRY_LOW: Final = 3600
 EXPIRY_HIGH: Final = 30 * DAY
@@ -99,7 +101,8 @@ def _is_file(part: PartBegan) -> bool:
 
 def _clean(filename: str) -> str:
     """Return the last component of a name, without control characters. Raises RequestError for one too long."""
-    name = PurePosixPath("".join(char for char in filename if char.isprintable()).replace("\\", "/")).name
+    shown = "".join(char for char in filename if char.isprintable() or char in JOINERS)
+    name = PurePosixPath(shown.replace("\\", "/")).name
     if len(name) > MAX_FILENAME:
         raise too_long("file.filename", len(name), maximum=MAX_FILENAME)
     return name or "upload"

@@ -48,7 +48,6 @@ BINARY_MAGIC = (
     b"\xff\xd8\xff",
     b"GIF8",
     b"\x7fELF",
-    b"MZ\x90",
     b"\x1f\x8b",
     b"7z\xbc\xaf",
     b"Rar!",
@@ -93,7 +92,7 @@ def detect_kind(path: Path, *, filename: str, media_type: str | None = None) -> 
 def _plain_kind(head: bytes, name: str) -> tuple[Kind, str]:
     if head.startswith(b"{\\rtf"):
         return "other", "rtf"
-    if head.startswith(BINARY_MAGIC) or head[4:12] in (b"ftypisom", b"ftypmp42", b"ftypM4A "):
+    if head.startswith(BINARY_MAGIC) or _is_program(head) or head[4:12] in (b"ftypisom", b"ftypmp42", b"ftypM4A "):
         raise ParseError("unsupported_file", "Files of this type hold no text that could be searched.")
     if name in ("docx", "pptx", "xlsx", "odt", "ods", "epub", "doc", "ppt", "xls", "rtf"):
         raise ParseError("invalid_file", f"The file's name says .{name}, but its content is not.")
@@ -105,6 +104,11 @@ def _plain_kind(head: bytes, name: str) -> tuple[Kind, str]:
     if name == "eml":
         return "other", name
     return "text", name or "txt"
+
+
+def _is_program(head: bytes) -> bool:
+    """Tell a DOS or Windows program from text that begins with the same two letters."""
+    return head.startswith(b"MZ") and b"\0" in head[:64]
 
 
 def _zip_kind(path: Path) -> tuple[Kind, str]:

@@ -38,6 +38,8 @@ def read_text(path: Path) -> str:
 def decode_text(data: bytes) -> str:
     """Decode UTF-8, UTF-16 or UTF-32 by byte order mark or, without one, by trying; raises ParseError."""
     text = _NEWLINES.sub("\n", _decode(data)).strip()
+    if "\0" in text[:100_000]:
+        raise ParseError("invalid_file", NOT_TEXT)
     if len(_CONTROL.findall(text[:100_000])) > max(4, min(len(text), 100_000) // 200):
         raise ParseError("invalid_file", NOT_TEXT)
     text = _CONTROL.sub("", text)
