@@ -23,9 +23,6 @@ check_for_update_on_startup = false
 [analytics]
 enabled = false
 
-[features]
-multi_agent = false
-
 [model_providers.onward]
 name = "Onward"
 base_url = "{base_url}"

@@ -36,17 +36,25 @@ def message(item_id: str, parts: Sequence[bytes], *, text: str, status: str = "c
     return Item(item_id, "message", body, "assistant", None, estimate_tokens(text) + MESSAGE_OVERHEAD)
 
 
-def function_call(item_id: str, *, call_id: str, name: str, arguments: str, status: str = "completed") -> Item:
+def function_call(
+    item_id: str, *, call_id: str, name: str, arguments: str, status: str = "completed", namespace: str | None = None
+) -> Item:
     """Return a `function_call` item."""
-    body = b'{"id":%b,"type":"function_call","status":%b,"arguments":%b,"call_id":%b,"name":%b}' % (
+    body = b'{"id":%b,"type":"function_call","status":%b,"arguments":%b,"call_id":%b,"name":%b%b}' % (
         encode(item_id),
         encode(status),
         encode(arguments),
         encode(call_id),
         encode(name),
+        namespace_member(namespace),
     )
     tokens = estimate_tokens(arguments) + estimate_tokens(name) + MESSAGE_OVERHEAD
     return Item(item_id, "function_call", body, None, call_id, tokens)
+
+
+def namespace_member(namespace: str | None) -> bytes:
+    """Return the member of a call that names its namespace, empty where it has none."""
+    return b"" if namespace is None else b',"namespace":%b' % encode(namespace)
 
 
 def function_call_output(item_id: str, *, call_id: str, output: str) -> Item:

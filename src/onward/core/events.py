@@ -23,7 +23,8 @@ class TurnStarted(Struct, frozen=True):
 
 
 class ItemOpened(Struct, frozen=True):
-    """An output item begins. `name` and `call_id` are set for calls, `label` for those of a tool server."""
+    """An output item begins. `name` and `call_id` are set for calls; `label` names the tool server, or the
+    namespace of a function."""
 
     index: int
     id: str

@@ -99,6 +99,7 @@ class FunctionCall(Struct, frozen=True, omit_defaults=True):
     call_id: str
     name: str
     arguments: str = ""
+    namespace: str | None = None
 
 
 class FunctionCallOutput(Struct, frozen=True, omit_defaults=True):

@@ -11,12 +11,21 @@ _UNNAMEABLE: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 class FunctionTool(Struct, frozen=True, tag="function"):
-    """A function that the client runs; also how a hosted tool is shown to a model. `parameters` is a JSON schema."""
+    """A function that the client runs; also how a hosted tool is shown to a model. `parameters` is a JSON schema.
+
+    `name` is what the model calls: that of a function in a namespace is made by `qualified_name`.
+    """
 
     name: str
     description: str | None = None
     parameters: Raw | None = None
     strict: bool = False
+    namespace: str | None = None
+
+    @property
+    def own_name(self) -> str:
+        """The function's name inside its namespace, as the client knows it."""
+        return self.name if self.namespace is None else self.name.removeprefix(qualified_name(self.namespace, ""))
 
 
 class RankingOptions(Struct, frozen=True):
@@ -122,6 +131,11 @@ def tool_name(tool: Tool) -> str:
             return tool.kind
         case McpTool():
             return f"mcp:{tool.label}"
+
+
+def qualified_name(namespace: str | None, name: str) -> str:
+    """Return the name by which a model calls a function: models know no namespaces, but two may have one name."""
+    return name if namespace is None else f"{namespace}__{name}"
 
 
 def function_name(name: str) -> str:

@@ -218,6 +218,7 @@ def _cut_item(opened: ItemOpened, events: Sequence[Event]) -> Item:
                 name=opened.name or "",
                 arguments=told("arguments"),
                 status="incomplete",
+                namespace=opened.label,
             )
         case _:
             body = compose.hosted_members(

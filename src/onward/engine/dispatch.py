@@ -113,6 +113,10 @@ class Dispatch:
         """Return the hosted function that the model calls `name`, None for a function of the client's."""
         return self._offers.get(name)
 
+    def function(self, name: str) -> FunctionTool | None:
+        """Return the client's function that the model calls `name`; None where none was declared."""
+        return next((function for function in self._functions if function.name == name), None)
+
     def approved_offer(self, tool: McpTool, name: str) -> Offer:
         """Return the function that a server itself calls `name`, as one that runs.
 

@@ -103,6 +103,7 @@ class Turn:
         self._live = live
         self._output = Output(
             hosted=dispatch.offer,
+            function=dispatch.function,
             parallel_tool_calls=request.parallel_tool_calls,
             allowance=request.max_tool_calls,
         )

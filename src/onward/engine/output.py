@@ -11,7 +11,7 @@ from onward.core.errors import UpstreamError
 from onward.core.events import Annotation, Channel, Delta, Event, ItemClosed, ItemOpened
 from onward.core.ids import new_id, new_item_id
 from onward.core.items import Cited, Item
-from onward.core.tools import ToolCall
+from onward.core.tools import FunctionTool, ToolCall
 from onward.core.usage import Usage
 from onward.ports.hosted import Citer, Offer
 from onward.ports.model import (
@@ -81,14 +81,21 @@ class Seed(Struct, frozen=True):
 class Output:
     """The output of one turn, over all its model calls.
 
-    `hosted` returns the hosted function of a name, None for the client's functions. `allowance` is how many hosted
-    calls may still begin (None: any number). `approvals` counts the calls that the client has to approve first.
+    `hosted` returns the hosted function of a name, None for the client's functions, which `function` returns.
+    `allowance` is how many hosted calls may still begin (None: any number). `approvals` counts the calls that the
+    client has to approve first.
     """
 
     def __init__(
-        self, *, hosted: Callable[[str], Offer | None], parallel_tool_calls: bool, allowance: int | None = None
+        self,
+        *,
+        hosted: Callable[[str], Offer | None],
+        parallel_tool_calls: bool,
+        allowance: int | None = None,
+        function: Callable[[str], FunctionTool | None] = lambda _: None,
     ) -> None:
         self._hosted = hosted
+        self._function = function
         self._parallel = parallel_tool_calls
         self.allowance = allowance
         self.new_citer: Callable[[], Citer] | None = None
@@ -268,12 +275,18 @@ class Output:
         self._call_ids.add(call_id)
         item.call = (call_id, name)
         if offer is None:
-            events.append(ItemOpened(item.index, item.id, item.type, name, item.call[0]))
+            own, namespace = self._named(name)
+            events.append(ItemOpened(item.index, item.id, item.type, own, item.call[0], namespace))
         elif offer.shows:
             events.append(ItemOpened(item.index, item.id, item.type, offer.name, None, offer.label))
         else:
             events.append(ItemOpened(item.index, item.id, item.type))
         return True
+
+    def _named(self, called: str) -> tuple[str, str | None]:
+        """Return the name and the namespace by which the client knows a function that the model calls."""
+        function = self._function(called)
+        return (called, None) if function is None else (function.own_name, function.namespace)
 
     def _close(self, events: list[Event], status: Literal["completed", "incomplete"] = "completed") -> None:
         item = self._open
@@ -317,7 +330,10 @@ class Output:
                 )
             if status == "completed":
                 self.client_calls.append(call)
-            closed = compose.function_call(item.id, call_id=call_id, name=name, arguments=arguments, status=status)
+            own, namespace = self._named(name)
+            closed = compose.function_call(
+                item.id, call_id=call_id, name=own, arguments=arguments, status=status, namespace=namespace
+            )
             self._finish(item, closed, events)
         elif item.offer is not None and item.offer.asks:
             self.approvals += status == "completed"

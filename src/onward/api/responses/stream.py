@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from onward.api.responses.items import Include, item_view
 from onward.api.responses.view import Head, Outcome, render_response
-from onward.core.compose import WITHOUT_STATUS, citation_json, hosted_members
+from onward.core.compose import WITHOUT_STATUS, citation_json, hosted_members, namespace_member
 from onward.core.events import (
     ActionRequired,
     Annotation,
@@ -291,7 +291,8 @@ def _opening(event: ItemOpened) -> bytes:
         case "reasoning":
             rest = b',"summary":[],"content":[]}'
         case "function_call":
-            rest = b',"arguments":"","call_id":%b,"name":%b}' % (encode(event.call_id), encode(event.name))
+            named = encode(event.name) + namespace_member(event.label)
+            rest = b',"arguments":"","call_id":%b,"name":%b}' % (encode(event.call_id), named)
         case _:
             members = hosted_members(event.type, name=event.name or "", label=event.label)
             rest = b"," + members[1:] if len(members) > 2 else members[1:]

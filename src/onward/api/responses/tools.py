@@ -4,7 +4,7 @@ Normalising is cached by the bytes sent, because clients repeat one tool list wi
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final, cast
 
@@ -16,7 +16,7 @@ from onward.api.responses.schemas import check_parameters
 from onward.api.responses.server_tools import WEB_SEARCH, read_mcp, read_web_search
 from onward.core.errors import RequestError
 from onward.core.items import encode
-from onward.core.tools import FileSearchTool, FunctionTool, HostedTool, RankingOptions, Tool, ToolChoice
+from onward.core.tools import FileSearchTool, FunctionTool, HostedTool, RankingOptions, Tool, ToolChoice, qualified_name
 from onward.ports.filters import FilterError, decode_filter
 
 Fields = dict[str, object]
@@ -65,14 +65,58 @@ def _read_tools(raw: bytes) -> Tools:
         ) from error
     if len(fields) > MAX_TOOLS:
         raise RequestError(f"Invalid 'tools': at most {MAX_TOOLS} tools are allowed.", param="tools")
-    pairs = [_read_tool(tool, f"tools[{index}]") for index, tool in enumerate(fields)]
-    return Tools(tuple(tool for tool, _ in pairs), encode([echo for _, echo in pairs]))
+    read = [_read_any(tool, f"tools[{index}]") for index, tool in enumerate(fields)]
+    return Tools(tuple(tool for tools, _ in read for tool in tools), encode([echo for _, echo in read]))
 
 
 _read_cached = lru_cache(maxsize=256)(_read_tools)
 
 
 _read_tools_once = lru_cache(maxsize=256)(_read_tools)
+
+
+def _read_any(fields: Fields, path: str) -> tuple[Sequence[Tool], Fields]:
+    if fields.get("type") == "namespace":
+        return _namespace(fields, path)
+    tool, echo = _read_tool(fields, path)
+    return (tool,), echo
+
+
+def _namespace(fields: Fields, path: str) -> tuple[Sequence[Tool], Fields]:
+    """Return the functions of a namespace, each under a name that is its own among all that the model sees."""
+    name, about = _checked_name(fields, path), fields.get("description")
+    if not isinstance(about, str):
+        raise missing_parameter(f"{path}.description")
+    members = fields.get("tools")
+    if not isinstance(members, list):
+        raise missing_parameter(f"{path}.tools")
+    if len(cast("list[object]", members)) > MAX_TOOLS:
+        raise RequestError(f"Invalid '{path}.tools': at most {MAX_TOOLS} tools are allowed.", param=f"{path}.tools")
+    tools: list[FunctionTool] = []
+    echoes: list[Fields] = []
+    for index, member in enumerate(cast("list[object]", members)):
+        tool, echo = _member(member, f"{path}.tools[{index}]")
+        called = qualified_name(name, tool.name)
+        if len(called) > MAX_FUNCTION_NAME:
+            raise too_long(f"{path}.tools[{index}].name", len(called), maximum=MAX_FUNCTION_NAME)
+        shown = f"{about}\n{tool.description}" if tool.description else about
+        tools.append(msgspec.structs.replace(tool, name=called, description=shown, namespace=name))
+        echoes.append(echo)
+    return tools, fields | {"tools": echoes}
+
+
+def _member(value: object, path: str) -> tuple[FunctionTool, Fields]:
+    if not isinstance(value, dict):
+        raise RequestError(f"Invalid type for '{path}': expected an object.", param=path, code="invalid_type")
+    fields = cast("Fields", value)
+    kind = fields.get("type")
+    if kind == "custom":
+        raise RequestError(
+            "Tool 'custom' of a namespace is not available on this server.", param=path, code="unsupported_tool"
+        )
+    if kind != "function":
+        raise invalid_value(f"{path}.type", kind, ("function", "custom"))
+    return _function(fields, path)
 
 
 def _read_tool(fields: Fields, path: str) -> tuple[Tool, Fields]:
@@ -90,7 +134,7 @@ def _read_tool(fields: Fields, path: str) -> tuple[Tool, Fields]:
     return HostedTool(kind, Raw(encode(fields))), fields
 
 
-def _function(fields: Fields, path: str) -> tuple[Tool, Fields]:
+def _checked_name(fields: Fields, path: str) -> str:
     name = fields.get("name")
     if name is None:
         raise missing_parameter(f"{path}.name")
@@ -103,6 +147,11 @@ def _function(fields: Fields, path: str) -> tuple[Tool, Fields]:
             param=f"{path}.name",
             code="invalid_value",
         )
+    return name
+
+
+def _function(fields: Fields, path: str) -> tuple[FunctionTool, Fields]:
+    name = _checked_name(fields, path)
     parameters = fields.get("parameters")
     if parameters is not None and not _is_object(parameters):
         raise RequestError(

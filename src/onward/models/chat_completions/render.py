@@ -19,6 +19,7 @@ from onward.core.items import (
     read_message,
     read_reasoning,
 )
+from onward.core.tools import qualified_name
 from onward.models.profiles import Profile
 
 
@@ -156,14 +157,15 @@ class _Renderer:
 
     def _add_call(self, item: Item) -> None:
         call = read_function_call(item.body)
+        name = qualified_name(call.namespace, call.name)
         self._close_images()
         if self._constrained:
             self._close_assistant()
-            text = _encode(_CallText(call=_Call(name=call.name, arguments=_arguments(call.arguments)))).decode()
+            text = _encode(_CallText(call=_Call(name=name, arguments=_arguments(call.arguments)))).decode()
             self._write(ChatMessage(role="assistant", content=text))
             return
         current = self._assistant or self._open_assistant()
-        function = FunctionBody(name=call.name, arguments=call.arguments or "{}")
+        function = FunctionBody(name=name, arguments=call.arguments or "{}")
         current.tool_calls = [*current.tool_calls, CallBody(id=call.call_id, function=function)]
 
     def _add_output(self, item: Item) -> None:
