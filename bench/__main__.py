@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import retrieval, streams, turns
+from bench import resume, retrieval, streams, turns
 from bench.lag import probing
 from bench.processes import Server, running, tree_pss
 
@@ -35,7 +35,7 @@ class Run:
     def onward(self, upstream: str, data: Path) -> AbstractContextManager[Server]:
         """Run our server."""
         arguments = ["-m", "onward", "serve", "--port", "{port}", "--data", str(data)]
-        return running(arguments, {"OPENAI_BASE_URL": upstream, "ONWARD_LOG_LEVEL": "warning"}, ready="/health")
+        return running(arguments, {"OPENAI_BASE_URL": upstream, "ONWARD_LOG_LEVEL": "error"}, ready="/health")
 
     def floor(self, upstream: str) -> AbstractContextManager[Server]:
         """Run the floor."""
@@ -122,6 +122,26 @@ async def stream_costs(run: Run, upstream: Server) -> None:
         )
 
 
+async def resume_costs(run: Run, upstream: Server) -> None:
+    """Background runs against foreground ones, streams told again, and streams that wait."""
+    with run.onward(upstream_url(upstream, 200), run.data()) as ours:
+        foreground, background = await resume.first_events(ours.port)
+        run.add(
+            "first event of a background stream",
+            f"{background * 1e3:.2f} ms",
+            f"{foreground * 1e3:.2f} ms (foreground)",
+            background / foreground,
+        )
+    with run.onward(upstream_url(upstream, 2000), run.data()) as ours:
+        _, response_id = await resume.first_event(ours.port, {"model": "m", "input": "x", "stream": True})
+        for after in (-1, 1990):
+            seconds = await resume.told_again(ours.port, response_id, after)
+            run.add(f"2,000 events told again after event {after}, first one", f"{seconds * 1e3:.2f} ms")
+    with run.onward(upstream_url(upstream, 2, 60_000), run.data()) as ours:
+        memory = await resume.idle_streams(ours.port, ours.process)
+        run.add("1,000 streams that wait (PSS)", f"{memory / 2**20:.0f} MB")
+
+
 async def depth(run: Run, upstream: Server) -> None:
     """Turns at depth: time net of the upstream's own, and the bytes that state takes."""
     url = upstream_url(upstream, 20)
@@ -194,6 +214,7 @@ PARTS: dict[str, Callable[[Run, Server], Awaitable[None]]] = {
     "start": start_up,
     "turns": turn_costs,
     "streams": stream_costs,
+    "resume": resume_costs,
     "depth": depth,
     "search": search_costs,
     "ingestion": ingestion_costs,

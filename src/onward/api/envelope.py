@@ -6,6 +6,7 @@ Written as plain ASGI because it runs for every request and every stream chunk.
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from errno import ENOSPC
 from typing import Final
 
@@ -103,7 +104,10 @@ class Envelope:
             await reply.fail(_routing_error(scope, error.status_code))
         except asyncio.CancelledError:
             # Only a server that shuts down gets here. What it ran has been ended; the client may try again.
-            if not reply.begun:
+            if reply.begun:
+                with suppress(Exception):  # what is cut in its length cannot be ended
+                    await reply({"type": "http.response.body", "body": b""})
+            else:
                 await reply.fail(UpstreamUnavailable("The server is shutting down.", retry_after=1))
         except Exception as error:
             if isinstance(error, OSError) and error.errno == ENOSPC:
