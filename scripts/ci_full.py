@@ -51,7 +51,8 @@ def parts() -> list[Part]:
         Part("layers", [str(binaries / "lint-imports")]),
         Part("sizes", [python, "scripts/check_sizes.py"]),
         Part("ledger", [python, "scripts/compatibility.py", "--check"]),
-        Part("all tests, slow ones and the Node SDK included (SDK 3.54.0)", pytest),
+        Part("all tests, slow ones and the Node SDK included (SDK 3.54.0)", [*pytest, "--ignore=tests/frameworks"]),
+        Part("programs of agent frameworks", [*pytest, "tests/frameworks"]),
         Part("conformance, three processes on one store", [*pytest, "tests/conformance"], {"ONWARD_TEST_WORKERS": "3"}),
     ]
     for line in SDK_LINES:
