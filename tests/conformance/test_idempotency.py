@@ -117,3 +117,25 @@ def test_objects_are_made_once(client: OpenAI) -> None:
     headers = keyed()
     added = [client.conversations.items.create(first.id, items=items, extra_headers=headers) for _ in range(2)]
     assert added[0] == added[1] and len(client.conversations.items.list(first.id).data) == 1
+
+
+@pytest.mark.ledger("idempotency:in_flight")
+def test_streams_that_race_for_a_key_ask_the_model_once() -> None:
+    with scripted([{"reply": {"text": ["slow ", "answer"], "delay": 0.2}}]) as (client, upstream):
+        headers = keyed()
+        told: list[str] = []
+        refused: list[openai.APIStatusError] = []
+
+        def ask() -> None:
+            try:
+                stream = client.responses.create(model="m", input="x", stream=True, extra_headers=headers)
+                told.append("".join(event.delta for event in stream if event.type == "response.output_text.delta"))
+            except openai.ConflictError as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert told and set(told) == {"slow answer"} and len(told) + len(refused) == 6 and asked(upstream) == 1

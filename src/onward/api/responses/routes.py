@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from onward.api import query
 from onward.api.body import read_json
+from onward.api.idempotency import conflict
 from onward.api.reply import json_reply, list_body
 from onward.api.responses.background import shown, start_in_background, stream_again
 from onward.api.responses.concurrency import in_turn
@@ -25,6 +26,7 @@ from onward.core.events import Event
 from onward.core.ids import new_suffix, suffix_of
 from onward.core.turns import TERMINAL
 from onward.engine.engine import Engine
+from onward.ports.idempotency import AlreadyClaimed
 from onward.ports.runs import Run
 
 
@@ -67,7 +69,10 @@ def _streamed(engine: Engine, project: Project, intake: Intake) -> Callable[[Wri
 
             await engine.run(project, placed.turn, suffix=suffix, created_at=created_at, emit=emit)
 
-        await in_turn(project.conversations, intake, tell)
+        try:
+            await in_turn(project.conversations, intake, tell)
+        except AlreadyClaimed as lost:  # another request with its idempotency key began a moment earlier
+            raise conflict() from lost
 
     return produce
 
