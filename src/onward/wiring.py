@@ -10,13 +10,14 @@ import gc
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from onward.core.errors import SetupError
 from onward.core.ids import new_suffix
 from onward.settings import Settings, load
 
@@ -91,7 +92,8 @@ class Composition(Struct, frozen=True, kw_only=True):
 
 
 def data_dir(settings: Settings) -> Path:
-    """Return the data directory, made if it is missing."""
+    """Return the data directory, made if it is missing. What this process makes from now on is its user's alone."""
+    os.umask(os.umask(0o077) | 0o077)
     data = Path(settings.data).expanduser()
     data.mkdir(parents=True, exist_ok=True)
     return data
@@ -227,10 +229,11 @@ def _without_ourselves(settings: Settings, environ: Mapping[str, str]) -> Mappin
     """Return the environment without a base URL that is meant for this server's own clients."""
     from onward.api.auth import is_local_name
 
-    address = urlsplit(environ.get("OPENAI_BASE_URL") or "")
-    port = None
-    with suppress(ValueError):
+    try:
+        address = urlsplit(environ.get("OPENAI_BASE_URL") or "")
         port = address.port
+    except ValueError:
+        return environ  # that it is no address is said where it is used
     if port != settings.port or not address.hostname or not is_local_name(address.netloc):
         return environ
     log.warning("OPENAI_BASE_URL is the address of this server itself: it is not used as an upstream")
@@ -425,13 +428,17 @@ class Application:
         from onward.api.app import build_app
 
         await receive()
-        async with compose(self._settings, self._environ) as (composition, sentence):
-            self._app = build_app(composition, routes())
-            _tune_collector()
-            if self._announce:
-                await self._say(composition, sentence)
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
+        try:
+            async with compose(self._settings, self._environ) as (composition, sentence):
+                self._app = build_app(composition, routes())
+                _tune_collector()
+                if self._announce:
+                    await self._say(composition, sentence)
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except SetupError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _say(self, composition: Composition, sentence: str) -> None:
@@ -475,6 +482,7 @@ def serve(settings: Settings, environ: Mapping[str, str]) -> None:
     os.environ.update(_as_environment(settings))
     log.info("serving http://%s:%d/v1 with %d processes", settings.host, settings.port, settings.workers)
     log.info("%s", asyncio.run(_describe_model(settings, environ)))
+    asyncio.run(has_keys(settings))  # a directory that cannot be used is said once, not by every process
     _run("onward.wiring:create_worker", settings)
 
 
@@ -486,11 +494,16 @@ async def _describe_model(settings: Settings, environ: Mapping[str, str]) -> str
 def _run(app: Application | str, settings: Settings) -> None:
     import uvicorn
 
-    from onward.api.http1 import JoiningProtocol
+    from onward.api.body import MAX_JSON_BYTES
+    from onward.api.http1 import JoiningProtocol, websocket_protocol
 
     uvicorn.run(
         app,
         http=JoiningProtocol,
+        ws=cast("type[asyncio.Protocol]", websocket_protocol),
+        ws_max_size=MAX_JSON_BYTES,
+        ws_ping_timeout=60,
+        ws_per_message_deflate=False,
         factory=isinstance(app, str),
         workers=settings.workers,
         host=settings.host,

@@ -1,6 +1,7 @@
 """The commands against a real server: keys, doctor, models, files, ask; and what they say when something is wrong."""
 
 import resource
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,9 +81,66 @@ def test_what_is_wrong_is_said_in_one_line(extractive: Server) -> None:
         (onward("serve", ONWARD_PORT="many"), "ONWARD_PORT is 'many': expected an integer"),
         (onward("doctor", ONWARD_EMBEDDER="cloud"), "ONWARD_EMBEDDER is 'cloud': expected one of"),
         (onward("nonsense"), "No such command 'nonsense'."),
+        (onward("ask", " ", "--url", nobody), "The question is empty."),
+        (onward("keys", "create", ""), "A key needs a NAME"),
+        (onward("serve", "--port", "abc"), "'abc' is no port: expected an integer from 0 to 65535."),
     ):
         assert done.returncode != 0 and words in done.stderr, done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.ledger("commands:start_errors")
+def test_what_cannot_be_meant_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+    def start(**environment: str) -> subprocess.CompletedProcess[str]:
+        return onward("serve", "--port", str(free_port()), "--data", str(tmp_path / "data"), **environment)
+
+    address = "expected an address such as http://127.0.0.1:11434/v1."
+    newer = "The data directory was written by a newer release of Onward."
+    for environment, words in (
+        ({"OPENAI_BASE_URL": "nonsense"}, f"OPENAI_BASE_URL is 'nonsense': {address}"),
+        ({"OPENAI_BASE_URL": "ftp://u:secret@foo/v1"}, f"OPENAI_BASE_URL is 'ftp://…@foo/v1': {address}"),
+        ({"ONWARD_UPSTREAM_URL": "http://["}, address),
+        ({"ONWARD_MODEL": "nosuch"}, "ONWARD_MODEL is 'nosuch', but no upstream is configured"),
+        ({"ONWARD_MODEL": "extractive"}, newer),
+        ({"ONWARD_MODEL": "extractive", "ONWARD_WORKERS": "2"}, newer),
+    ):
+        if words is newer:
+            onward("keys", "list", "--data", str(tmp_path / "data"))
+            with sqlite3.connect(tmp_path / "data" / "state.db") as state:
+                state.execute("INSERT OR IGNORE INTO migrations VALUES ('9999_future.sql', 0)")
+            state.close()
+        done = start(**environment)
+        assert done.returncode != 0 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
+    listed = onward("keys", "list", "--data", str(tmp_path / "data"))
+    assert listed.returncode == 1 and newer in listed.stderr and "Traceback" not in listed.stderr
+
+
+@pytest.mark.ledger("commands:private")
+def test_what_a_server_keeps_is_its_users_alone(tmp_path: Path) -> None:
+    with serve(tmp_path / "data", {"ONWARD_MODEL": "extractive"}) as server:
+        client = server.client()
+        store = client.vector_stores.create(name="s")
+        client.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=("a.txt", b"Some words to keep."))
+        client.responses.create(model="m", input="x")
+        paths = [server.data, *server.data.rglob("*")]
+        assert {"state.db", "state.db-wal", "index.db", "events.db", "blobs"} <= {path.name for path in paths}
+        assert [path for path in paths if path.exists() and path.stat().st_mode & 0o077] == []
+
+
+@pytest.mark.ledger("commands:ask")
+def test_files_that_are_there_already_are_not_added_again(extractive: Server, tmp_path: Path) -> None:
+    document = tmp_path / "twice.md"
+    document.write_text("# Twice\n\nThe same words again.")
+    arguments = ("files", "add", str(document), "--store", "twice", "--url", extractive.url)
+
+    def ids() -> list[str]:
+        return [line.split()[0] for line in onward("files", "list", *arguments[3:]).stdout.splitlines()]
+
+    assert "1 of 1 files" in onward(*arguments).stdout
+    first = ids()
+    assert "1 of 1 files" in onward(*arguments).stdout and ids() == first and len(first) == 1
+    document.write_text("# Twice\n\nThe same other words.")
+    assert "1 of 1 files" in onward(*arguments).stdout and len(ids()) == 2
 
 
 @pytest.mark.ledger("commands:keys")

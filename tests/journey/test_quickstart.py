@@ -45,6 +45,17 @@ def test_one_command_indexes_the_documents_and_both_questions_are_answered(tmp_p
     assert done.returncode == 0, done.stderr
     assert "client.responses.create" in done.stdout and "refund-policy.md: “" in done.stdout
     assert re.search(r"70\s+percent", done.stdout)
+    program = done.stdout.partition("an unmodified OpenAI client:\n\n")[2]
+    compile(program, "pasted", "exec")
+    assert program.startswith("from ") and "store_id = index(client, [" in program
+    again = subprocess.run(
+        [*COMMAND, "--port", "0", "--data", str(tmp_path), "--no-wait"],
+        env=clean_environment(ENVIRONMENT),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert again.returncode == 0 and "searchable already" in again.stdout, again.stderr
     with serve(tmp_path, ENVIRONMENT) as server:
         client = server.client()
         (store,) = [one for one in client.vector_stores.list() if one.name == "Quickstart"]

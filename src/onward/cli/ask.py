@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 @url_options
 def command(question: str, store: str | None, model: str, after: str | None, url: str, api_key: str | None) -> None:
     """Ask QUESTION and print the answer with its sources."""
+    if not question.strip():
+        raise click.ClickException("The question is empty.")
     with friendly_errors(url):
         client = connect(url, api_key)
         stores = [find_store(client, store)] if store else []

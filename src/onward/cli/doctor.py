@@ -49,7 +49,7 @@ def command(data: str | None, config: Path | None) -> None:
 def _check_data(data: str) -> bool:
     path = Path(data).expanduser()
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = path / ".doctor"
         probe.touch()
         probe.unlink()

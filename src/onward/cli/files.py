@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -40,7 +41,10 @@ def add(
     url: str,
     api_key: str | None,
 ) -> None:
-    """Upload PATHS (files, or folders with all that is in them) and index them."""
+    """Upload PATHS (files, or folders with all that is in them) and index them.
+
+    A file that is there already, with the same name and content, is not uploaded again.
+    """
     chosen = list(select(paths, include=include, exclude=exclude))
     if not chosen:
         raise click.ClickException("No file matches.")
@@ -49,7 +53,7 @@ def add(
         store_id = _store(client, store)
         ids = _upload(client, chosen)
         failed = _index(client, store_id, ids)
-    click.echo(f"{len(chosen) - failed} of {len(chosen)} files are searchable in {store} ({store_id}).")
+    click.echo(f"{len(ids) - failed} of {len(ids)} files are searchable in {store} ({store_id}).")
     if failed:
         raise SystemExit(1)
 
@@ -97,12 +101,30 @@ def _store(client: OpenAI, name: str) -> str:
 
 
 def _upload(client: OpenAI, paths: Sequence[Path]) -> list[str]:
+    """Return the ids of the files, each once; only what is not there yet is uploaded."""
+    present: dict[tuple[str, int], list[str]] = {}
+    for file in client.files.list(purpose="assistants", limit=10_000):
+        present.setdefault((file.filename, file.bytes), []).append(file.id)
     ids: list[str] = []
     with click.progressbar(paths, label="uploading", show_pos=True) as bar:
         for path in bar:
-            with path.open("rb") as handle:
-                ids.append(client.files.create(file=handle, purpose="assistants").id)
-    return ids
+            alike = present.get((path.name, path.stat().st_size), [])
+            known = next((file_id for file_id in alike if same_content(client, file_id, path)), None)
+            if known is None:
+                with path.open("rb") as handle:
+                    known = client.files.create(file=handle, purpose="assistants").id
+            ids.append(known)
+    return list(dict.fromkeys(ids))
+
+
+def same_content(client: OpenAI, file_id: str, path: Path) -> bool:
+    """Tell whether a stored file has the bytes of `path`."""
+    stored = hashlib.sha256()
+    with client.files.with_streaming_response.content(file_id) as answer:
+        for data in answer.iter_bytes():
+            stored.update(data)
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").digest() == stored.digest()
 
 
 def _index(client: OpenAI, store_id: str, ids: Sequence[str]) -> int:

@@ -46,6 +46,8 @@ def _with_store(config: Path | None, data: str | None, action: Callable[[SqliteS
 @config_option
 def create(name: str, project: str, data: str | None, config: Path | None) -> None:
     """Create a key called NAME and print its secret, once."""
+    if not name.strip() or not project.strip():
+        raise click.ClickException("A key needs a NAME to be told from others by, and a project a name.")
 
     async def action(store: SqliteStore) -> str:
         return (await store.keys.create(name, project=await store.project(project)))[1]

@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from onward import __version__
+from onward.core.errors import SetupError
 
 COMMANDS: Final = {
     "serve": "Start the server.",
@@ -29,6 +30,13 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = import_module(f"onward.cli.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; what keeps it from starting is said in a line."""
+        try:
+            return super().invoke(ctx)
+        except SetupError as error:
+            raise click.ClickException(str(error)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -11,6 +11,22 @@ from onward.settings import Loaded, SettingsError, load
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+
+class Port(click.IntRange):
+    """A TCP port; 0 takes a free one."""
+
+    name = "port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number. Ends the command where it is none."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"'{value}' is no port: expected an integer from 0 to 65535.", param, ctx)
+
+
+PORT = Port(0, 65535)
+
 data_option = click.option("--data", metavar="DIR", help="Directory of all state.  [default: ~/.onward]")
 config_option = click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings file (TOML); or ONWARD_CONFIG."

@@ -8,6 +8,7 @@ import socket
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ import click
 
 from onward.cli.ask import print_sources
 from onward.cli.client import connect, friendly_errors
-from onward.cli.options import config_option, data_option, load_settings
+from onward.cli.files import same_content
+from onward.cli.options import PORT, config_option, data_option, load_settings
 from onward.cli.serve import check_data, check_port
 from onward.cli.server_process import ServerProcess
 
@@ -28,7 +30,7 @@ SEARCHABLE = (".md", ".pdf", ".docx")
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), help="Port of the server; 0 takes a free one.  [default: 8700]")
+@click.option("--port", type=PORT, help="Port of the server; 0 takes a free one.  [default: 8700]")
 @data_option
 @click.option("--no-wait", is_flag=True, help="End after the answers instead of keeping the server running.")
 @click.option("--download/--no-download", default=None, help="Download the embedded model without asking, or never.")
@@ -77,16 +79,50 @@ def _run(client: OpenAI) -> None:
     click.secho(f"2. Indexing {len(documents)} documents of a small company", bold=True)
     click.echo(f"   {', '.join(path.name for path in documents)}")
     started = time.monotonic()
-    store_id = example.index(client, documents)
-    _check_indexed(client, store_id)
-    click.echo(f"   searchable after {time.monotonic() - started:.1f} s\n")
+    store_id = _indexed(client, documents)
+    if store_id is None:
+        store_id = example.index(client, documents)
+        _check_indexed(client, store_id)
+        click.echo(f"   searchable after {time.monotonic() - started:.1f} s\n")
+    else:
+        click.echo("   searchable already, from an earlier quickstart\n")
     click.secho("3. Asking", bold=True)
     for question, response in zip((example.QUESTION, example.FOLLOW_UP), example.ask(client, store_id), strict=True):
         _print_answer(question, response)
     click.secho("The client code that just ran, with an unmodified OpenAI client:\n", bold=True)
-    click.echo(f'    client = OpenAI(base_url="{str(client.base_url).rstrip("/")}", api_key="none")')
-    for function in (example.index, example.ask):
-        click.echo(textwrap.indent(inspect.getsource(function), "    "))
+    click.echo(_program(str(client.base_url).rstrip("/"), documents))
+
+
+def _program(base_url: str, documents: Sequence[Path]) -> str:
+    """Return the example as a program that runs as it stands."""
+    from onward.quickstart import example
+
+    source = inspect.getsource(example).split('"""', 2)[2].strip()
+    pattern = f"[{', '.join(repr(path.name) for path in documents)}]"
+    return f"""{source}
+
+
+documents = Path({str(DOCUMENTS)!r})
+client = OpenAI(base_url={base_url!r}, api_key="none")
+store_id = index(client, [documents / name for name in {pattern}])
+for response in ask(client, store_id):
+    print(response.output_text)
+"""
+
+
+def _indexed(client: OpenAI, documents: Sequence[Path]) -> str | None:
+    """Return the store of an earlier quickstart that has exactly these documents, None where there is none."""
+    names = {path.name: path for path in documents}
+    for store in client.vector_stores.list():
+        counts = store.file_counts
+        if store.name != "Quickstart" or not counts.completed == counts.total == len(documents):
+            continue
+        stored = [client.files.retrieve(one.id) for one in client.vector_stores.files.list(store.id)]
+        if {one.filename for one in stored} == names.keys() and all(
+            same_content(client, one.id, names[one.filename]) for one in stored
+        ):
+            return store.id
+    return None
 
 
 def _check_indexed(client: OpenAI, store_id: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from onward.cli.options import config_option, data_option, load_settings
+from onward.cli.options import PORT, config_option, data_option, load_settings
 
 if TYPE_CHECKING:
     from onward.settings import Settings
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on.  [default: 8700]")
+@click.option("--port", type=PORT, help="Port to listen on.  [default: 8700]")
 @data_option
 @click.option("--workers", type=click.IntRange(1, 64), help="Web processes on the one data directory.  [default: 1]")
 @config_option
@@ -69,7 +69,7 @@ def check_data(data: str) -> None:
     """Refuse a data directory that cannot be used. Raises ClickException."""
     path = Path(data).expanduser()
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise click.ClickException(f"The data directory {path} cannot be used: {error.strerror}.") from error
     if not os.access(path, os.W_OK | os.X_OK):

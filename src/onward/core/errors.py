@@ -51,6 +51,10 @@ class OnwardError(Exception):
         super().__init__(self.message)
 
 
+class SetupError(Exception):
+    """What keeps the server from starting. Its message is for who runs it; it never reaches a client."""
+
+
 class RequestError(OnwardError):
     """The request is invalid."""
 

@@ -7,6 +7,7 @@ on as it is.
 
 import asyncio
 import importlib
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -21,6 +22,8 @@ from onward.models.local import LocalModel, ModelChild
 from onward.models.profiles import profile_for
 from onward.models.settings import ModelSettings
 from onward.ports.model import Model
+
+log = logging.getLogger("onward.models")
 
 _ALIASED: Final = re.compile(r"(gpt-|chatgpt|o[1-9](-|$)|codex|claude|gemini|default$|local$)", re.IGNORECASE)
 _REMEMBERED: Final = 1024
@@ -101,7 +104,14 @@ class Catalog:
         if self._sources or self._child is not None:
             await asyncio.to_thread(importlib.import_module, "onward.models.chat_completions.exchange")
         for source in self._sources:
-            await source.listing()
+            if not (await source.listing()).known:
+                endpoint = source.upstream.endpoint
+                log.warning(
+                    "the model's server '%s' at %s does not list its models now: it may be down, or its address or key "
+                    "wrong. Requests are sent to it all the same.",
+                    endpoint.label,
+                    endpoint.base_url,
+                )
 
     async def aclose(self) -> None:
         """End the embedded model's process."""

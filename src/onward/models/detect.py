@@ -2,18 +2,21 @@
 change it.
 
 1 configuration, 2 a base URL in the environment, 3 a key in the environment, 4 a model server on this machine, 5
-embedded weights, 6 no model at all. It reads no global environment and it never fails: the server starts in every case.
+embedded weights, 6 no model at all. It reads no global environment. Whatever is missing, the server starts; it does not
+where what was asked for cannot be meant: an address that is none, or a name that nothing here could have.
 """
 
 import asyncio
 import importlib.util
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
-import msgspec
 from msgspec import Struct
 
+from onward.core.errors import SetupError
 from onward.models.chat_completions import Connections, Endpoint, Upstream
 from onward.models.known import SERVERS, SERVICES, KnownServer, KnownService, extra_headers, kind_of, proxy_of
 from onward.models.listing import fetch_listing
@@ -44,7 +47,10 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 async def detect(settings: ModelSettings, environment: Mapping[str, str], connections: Connections) -> Choice:
-    """Return the choice for these settings and this environment; probes of the loopback take 0.3 seconds at most."""
+    """Return the choice for these settings and this environment; probes of the loopback take 0.3 seconds at most.
+
+    Raises SetupError for an address that is none, and for a model name that nothing here could have.
+    """
     model = settings.model or environment.get("ONWARD_MODEL") or None
     if model is not None and (forced := _forced(model, settings, environment)):
         return forced
@@ -55,12 +61,13 @@ async def detect(settings: ModelSettings, environment: Mapping[str, str], connec
             return choice
     if settings.probe and (choice := await _from_loopback(settings, connections, model)):
         return choice
-    choice = _without_upstream(settings, environment)
     if model is None:
-        return choice
+        return _without_upstream(settings, environment)
     known = ", ".join((*CATALOGUE, "extractive"))
-    unknown = f"ONWARD_MODEL is '{model}', but no upstream is configured that could have it (without one: {known})."
-    return msgspec.structs.replace(choice, sentence=f"{unknown} {choice.sentence}")
+    raise SetupError(
+        f"ONWARD_MODEL is '{model[:200]}', but no upstream is configured or found that could have it. Without one "
+        f"there are: {known}, and paths of .gguf files. With one, set OPENAI_BASE_URL and OPENAI_API_KEY."
+    )
 
 
 def _forced(model: str, settings: ModelSettings, environment: Mapping[str, str]) -> Choice | None:
@@ -103,6 +110,7 @@ def _configured(settings: ModelSettings, environment: Mapping[str, str], model: 
 
 
 def _endpoint_of(upstream: UpstreamSettings, settings: ModelSettings, environment: Mapping[str, str]) -> Endpoint:
+    check_address(upstream.base_url, f"The base URL of the upstream '{upstream.name}'")
     kind = upstream.kind or kind_of(upstream.base_url)
     return _endpoint(
         upstream.name, upstream.base_url, upstream.api_key, kind, settings, environment, headers=upstream.headers
@@ -113,6 +121,7 @@ def _from_base_url(settings: ModelSettings, environment: Mapping[str, str], mode
     for prefix in ("OPENAI", "ANTHROPIC"):
         url = environment.get(f"{prefix}_BASE_URL")
         if url:
+            check_address(url, f"{prefix}_BASE_URL")
             label = "upstream" if prefix == "OPENAI" else "anthropic"
             url = url if prefix == "OPENAI" or url.rstrip("/").endswith("/v1") else f"{url.rstrip('/')}/v1"
             endpoint = _endpoint(label, url, environment.get(f"{prefix}_API_KEY"), kind_of(url), settings, environment)
@@ -125,6 +134,7 @@ def _from_key(settings: ModelSettings, environment: Mapping[str, str], model: st
     azure_key, azure_url = environment.get("AZURE_OPENAI_API_KEY"), environment.get("AZURE_OPENAI_ENDPOINT")
     services = SERVICES
     if azure_key and azure_url:
+        check_address(azure_url, "AZURE_OPENAI_ENDPOINT")
         base_url = f"{azure_url.rstrip('/')}/openai/v1"
         azure = KnownService(variable="AZURE_OPENAI_API_KEY", label="azure", base_url=base_url, kind="azure")
         services = (*SERVICES[:1], azure, *SERVICES[1:])
@@ -210,6 +220,18 @@ def _endpoint(
         timeouts=settings.timeouts,
         retries=settings.retries,
     )
+
+
+def check_address(url: str, origin: str) -> None:
+    """Check the base URL of an upstream, which `origin` names. Raises SetupError."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        shown = re.sub(r"//[^/@]*@", "//…@", url[:200])
+        raise SetupError(f"{origin} is '{shown}': expected an address such as http://127.0.0.1:11434/v1.")
 
 
 def _subject(model: str | None) -> str:

@@ -4,10 +4,11 @@ from importlib.resources.abc import Traversable
 
 import apsw
 
+from onward.core.errors import SetupError
 from onward.store.sqlite.cursor import cursor_of
 
 
-class StoreTooNew(Exception):
+class StoreTooNew(SetupError):
     """The data directory was written by a newer release of Onward. Use that release, or another directory."""
 
     def __init__(self, unknown: str) -> None:
