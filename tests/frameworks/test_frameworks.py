@@ -44,3 +44,8 @@ def test_openai_agents_of_node(program_environment: dict[str, str]) -> None:
 @pytest.mark.ledger("frameworks:ai_sdk")
 def test_the_ai_sdk(program_environment: dict[str, str]) -> None:
     assert run_node("run_ai_sdk.mjs", program_environment) == 20
+
+
+@pytest.mark.ledger("frameworks:open_responses")
+def test_the_shapes_of_open_responses(program_environment: dict[str, str]) -> None:
+    assert run_python("run_open_responses.py", program_environment) == 8

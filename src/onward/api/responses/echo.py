@@ -20,12 +20,17 @@ def render_config(applied: Applied, tools: bytes) -> bytes:
     return b"".join(
         (
             b"{" if applied.varies else b'{"instructions":%b,' % _instructions(applied),
-            b'"max_output_tokens":',
+            _absent(body),
+            b'"frequency_penalty":',
+            encode(body.frequency_penalty or 0.0),
+            b',"max_output_tokens":',
             encode(body.max_output_tokens),
             b',"max_tool_calls":',
             encode(body.max_tool_calls),
             b',"parallel_tool_calls":',
             encode(body.parallel_tool_calls is not False),
+            b',"presence_penalty":',
+            encode(body.presence_penalty or 0.0),
             b',"reasoning":',
             encode({"effort": reasoning.effort if reasoning else None, "summary": summary}),
             b',"service_tier":',
@@ -47,6 +52,12 @@ def render_config(applied: Applied, tools: bytes) -> bytes:
             b"}",
         )
     )
+
+
+def _absent(body: CreateResponse) -> bytes:
+    """Return null for what a response always has; where it was sent it stands in `extra`."""
+    names = ("prompt_cache_key", "safety_identifier")
+    return b"".join(b'"%b":null,' % name.encode() for name in names if getattr(body, name) is None)
 
 
 def _instructions(applied: Applied) -> bytes:

@@ -52,6 +52,8 @@ def revive(adopted: Adopted) -> TurnRequest:
             top_p=None if config.top_p == 1 else config.top_p,
             max_output_tokens=config.max_output_tokens,
             top_logprobs=config.top_logprobs or None,
+            frequency_penalty=config.frequency_penalty or None,
+            presence_penalty=config.presence_penalty or None,
             reasoning_effort=reasoning.effort if reasoning else None,
             verbosity=None if text is None or text.verbosity == "medium" else text.verbosity,
         ),
