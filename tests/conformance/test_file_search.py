@@ -1,5 +1,6 @@
 """file_search inside a response, over HTTP: the call, its results on request, citations, streaming, refusals."""
 
+import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -120,6 +121,24 @@ def test_what_cannot_be_searched_is_refused_before_the_turn(client: OpenAI) -> N
     for wrong in refused:
         with pytest.raises(openai.BadRequestError):
             client.responses.create(model="gpt-5", input="x", tools=[wrong])
+
+
+@pytest.mark.ledger("file_search:extractive_files")
+def test_without_a_language_model_files_that_come_with_a_question_answer_it(serve_here: Callable[..., Server]) -> None:
+    text = b"# Policy\n\nRefunds are given within thirty days of purchase.\n\nThe office opens at nine in the morning."
+    with serve_here(ONWARD_MODEL="extractive").client() as client:
+        stored = client.files.create(file=("policy.md", text), purpose="user_data")
+        inline = {"filename": "policy.md", "file_data": base64.b64encode(text).decode()}
+        for file in ({"file_id": stored.id}, inline):
+            asked: Any = [
+                {"role": "user", "content": [
+                    {"type": "input_file", **file}, {"type": "input_text", "text": "When does the office open?"}]}
+            ]  # fmt: skip
+            answer = client.responses.create(model="gpt-5", input=asked)
+            assert answer.output_text == "The office opens at nine in the morning."
+            assert list(client.responses.create(model="gpt-5", input=asked, stream=True))[-1].type.endswith("completed")
+        unread: Any = [{"role": "user", "content": "When does the office open?"}]
+        assert "No language model" in client.responses.create(model="gpt-5", input=unread).output_text
 
 
 @pytest.mark.ledger("file_search:extractive")

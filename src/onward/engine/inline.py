@@ -3,6 +3,7 @@
 What is stored keeps the reference; only what the model reads is changed.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -13,7 +14,11 @@ from onward.core.errors import NotFoundError, RequestError
 from onward.core.items import Item, encode
 from onward.core.tokens import estimate_tokens
 from onward.ports.attachments import Attachments
+from onward.ports.hosted import Passage
 
+MAX_READ: Final = 400_000
+_FILE: Final = re.compile(r'<file name="([^\n]*)">\n')
+_FILE_END: Final = "\n</file>"
 MAX_FETCHED: Final = 50
 MAX_SIZE: Final = 64 * 1024 * 1024
 """Characters of everything that one reading fetched, as the model reads it."""
@@ -168,7 +173,28 @@ async def _inline_document(fields: dict[str, object], reading: Reading) -> objec
         if not reading.history or url is None:
             raise
         name, text = filename or "file", "[This file is no longer available.]"
-    return {"type": "input_text", "text": f'<file name="{name}">\n{text}\n</file>'}
+    return {"type": "input_text", "text": f'<file name="{name}">\n{text}{_FILE_END}'}
+
+
+def read_documents(items: Sequence[Item]) -> list[Passage]:
+    """Return the texts of the files that came with `items`, as `inline_files` put them there, each as a passage.
+
+    No more than `MAX_READ` characters in all, because they are searched at once.
+    """
+    found: list[Passage] = []
+    left = MAX_READ
+    for item in items:
+        parts = _decode(item.body).get("content") if item.role == "user" else None
+        for part in cast("list[object]", parts) if isinstance(parts, list) else ():
+            text = _text(cast("dict[str, object]", part).get("text")) if _is_object(part) else None
+            match = _FILE.match(text) if text is not None else None
+            if text is None or match is None or not text.endswith(_FILE_END):
+                continue
+            content = text[match.end() : -len(_FILE_END)][:left]
+            left -= len(content)
+            if content.strip():
+                found.append(Passage("", match[1], content, 1.0, 0, len(content)))
+    return found
 
 
 def _text(value: object) -> str | None:

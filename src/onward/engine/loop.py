@@ -35,6 +35,7 @@ from onward.engine.assembly import recent_questions, with_passages
 from onward.engine.budget import Limit, limit_output
 from onward.engine.context import ContextCache
 from onward.engine.dispatch import exchange
+from onward.engine.inline import read_documents
 from onward.engine.live import LiveRun
 from onward.engine.output import HostedCall, Output, Seed
 from onward.engine.pairs import paired
@@ -192,6 +193,11 @@ class Turn:
             fresh = await self._search_first(fresh)
             searched = True
             if self._model.capabilities.extractive:
+                return await self._extract(fresh)
+        elif self._reads_itself():
+            self._passages = read_documents(fresh)
+            if self._passages:
+                await self._announce()
                 return await self._extract(fresh)
         rendered = self._model.render(fresh)
         if fresh is self._assembly.fresh:
@@ -351,6 +357,15 @@ class Turn:
         readable = not capabilities.extractive or self._request.format.kind == "text"
         return asks and readable and self._dispatch.search_tool is not None
 
+    def _reads_itself(self) -> bool:
+        """Tell whether files that came with the question are answered from without a model."""
+        request = self._request
+        return (
+            self._model.capabilities.extractive
+            and request.format.kind == "text"
+            and request.tool_choice.mode != "required"
+        )
+
     async def _search_first(self, fresh: Sequence[Item]) -> Sequence[Item]:
         tool = self._dispatch.search_tool
         assert isinstance(tool, FileSearchTool)
@@ -378,7 +393,7 @@ class Turn:
 
     async def _extract(self, fresh: Sequence[Item]) -> Ended:
         questions = await self._questions()
-        answer = self._project.toolset.extract(questions, self._passages) or NOTHING_FOUND
+        answer = await asyncio.to_thread(self._project.toolset.extract, questions, self._passages) or NOTHING_FOUND
         for sentence in answer.splitlines(keepends=True):
             await self._emit(self._output.take((TextDelta(sentence),)))
         await self._emit(self._output.end_call())

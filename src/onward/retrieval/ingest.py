@@ -7,9 +7,11 @@ by a search. It must not know HTTP, and starts neither parser nor embedder befor
 
 import asyncio
 import logging
+from errno import ENOSPC
 from functools import partial
 from typing import Final, assert_never
 
+from onward.core.errors import StorageFull
 from onward.ports.blobs import Blobs
 from onward.ports.embed import EmbedError
 from onward.ports.library import Library, Source
@@ -34,6 +36,24 @@ MAX_ATTEMPTS: Final = 8
 MAX_CLAIMS: Final = 24
 """A file that outlived so many claims has ended its worker each time."""
 MAX_BACKOFF_SECONDS: Final = 30.0
+
+
+FULL: Final = "there is no space left on the server's disk."
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error says that the disk is full, whoever met it."""
+    if isinstance(error, StorageFull):
+        return True
+    return (isinstance(error, OSError) and error.errno == ENOSPC) or type(error).__name__ == "FullError"
+
+
+def _complain(what: str, error: Exception) -> None:
+    """Log a fault: a full disk in a line, because it comes again until there is space, anything else as it is."""
+    if is_full(error):
+        log.warning("%s: %s", what, FULL)
+    else:
+        log.error(what, exc_info=error)
 
 
 class _Unwanted(Exception):
@@ -74,8 +94,8 @@ class Ingestion:
                 while True:
                     try:
                         await self._claim(tasks)
-                    except Exception:
-                        log.exception("claiming work failed")
+                    except Exception as error:  # noqa: BLE001 - told, and tried again
+                        _complain("claiming work failed", error)
                         await asyncio.sleep(FAULT_SECONDS)
         finally:
             self._work.leave()
@@ -102,9 +122,14 @@ class Ingestion:
             # Free at once: another process goes on, or finds that the file is no longer wanted and clears up behind it.
             await asyncio.shield(self._work.postpone(item, seconds=0.0))
             raise
-        except Exception as error:
-            log.exception("work %s of project %s failed", item.kind, item.project)
-            await self._retry(item, Fault("server_error", f"The file could not be indexed: {type(error).__name__}."))
+        except Exception as error:  # noqa: BLE001 - told, and tried again
+            _complain(f"work {item.kind} of project {item.project} failed", error)
+            reason = FULL if is_full(error) else f"{type(error).__name__}."
+            try:
+                await self._retry(item, Fault("server_error", f"The file could not be indexed: {reason}"))
+            except Exception as again:  # noqa: BLE001 - told, and tried again
+                # Its lease ends by itself, and then it is claimed again.
+                _complain(f"work {item.kind} of project {item.project} could not be put off", again)
 
     def _let_go(self, item: WorkItem, _task: asyncio.Task[None]) -> None:
         self._held.pop(item.key, None)
@@ -194,8 +219,8 @@ class Ingestion:
             held = list(self._held.values())
             try:
                 ours = await self._work.renew([item for item, _ in held], seconds=LEASE_SECONDS)
-            except Exception:
-                log.exception("renewing leases failed")
+            except Exception as error:  # noqa: BLE001 - told, and tried again
+                _complain("renewing leases failed", error)
                 continue
             for item, task in held:
                 if item.key not in ours and item.key in self._held:
@@ -228,7 +253,7 @@ class Ingestion:
                         pass
                 while await self._ledger.expire():
                     self._work.notify()
-            except Exception:
-                log.exception("housekeeping failed")
+            except Exception as error:  # noqa: BLE001 - told, and tried again
+                _complain("housekeeping failed", error)
             rounds += 1
             await asyncio.sleep(HOUSEKEEPING_SECONDS)

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from errno import ENOSPC
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shelf import Shelf, opened
@@ -212,6 +214,7 @@ def test_two_workers_share_the_work_and_do_it_once(tmp_path: Path, embedder_dir:
 KILLED = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 sys.path.insert(0, sys.argv[3])
 from shelf import opened
 
@@ -248,3 +251,26 @@ def test_a_killed_worker_leaves_work_that_the_next_one_finishes(
             assert (await found(shelf, store_id, "small text 4"))[0] == "Small text 4."
 
     asyncio.run(main())
+
+
+def test_a_full_disk_is_told_in_a_line_and_the_file_is_indexed_when_there_is_space(
+    tmp_path: Path, embedder_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with opened(tmp_path, embedder_dir=embedder_dir) as shelf:
+            faults, index = [OSError(ENOSPC, "No space left on device")], shelf.library.ingest
+
+            async def fill(*arguments: Any, **options: Any) -> Any:
+                if faults:
+                    raise faults.pop()
+                return await index(*arguments, **options)
+
+            monkeypatch.setattr(shelf.library, "ingest", fill)
+            store, (file,) = await shelf.new_store("Whales are mammals.")
+            async with shelf.working():
+                assert (await shelf.settled(store.id, file.id)).status == "completed"
+
+    asyncio.run(main())
+    told = [record for record in caplog.records if record.name == "onward.ingest"]
+    assert [(record.levelname, record.exc_info) for record in told] == [("WARNING", None)]
+    assert "no space left" in told[0].getMessage()
