@@ -5,12 +5,20 @@ from collections.abc import Iterator
 import pytest
 from servers import Server, serve, upstream_of
 
+RULES: list[dict[str, object]] = [
+    {"when": {"contains": "think first"}, "reply": {"reasoning": "Hm, let me see.", "text": "Done."}},
+    {"when": {"contains": "be cut short"}, "reply": {"text": "Only half", "finish_reason": "length"}},
+    {"when": {"contains": "break off"}, "reply": {"text": "One two three", "fault": {"kind": "cut", "after": 2}}},
+    {"when": {"contains": "refuse this"}, "reply": {"refusal": "I cannot help with that."}},
+]
+"""What the default script has no words for; everything else follows it."""
+
 
 @pytest.fixture(scope="session")
 def framework_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the default script, for every program."""
+    """A server for every program."""
     with (
-        upstream_of([]) as upstream,
+        upstream_of(RULES) as upstream,
         serve(tmp_path_factory.mktemp("data"), {"OPENAI_BASE_URL": upstream.base_url}) as server,
     ):
         yield server

@@ -48,4 +48,4 @@ def test_the_ai_sdk(program_environment: dict[str, str]) -> None:
 
 @pytest.mark.ledger("frameworks:open_responses")
 def test_the_shapes_of_open_responses(program_environment: dict[str, str]) -> None:
-    assert run_python("run_open_responses.py", program_environment) == 8
+    assert run_python("run_open_responses.py", program_environment) == 12

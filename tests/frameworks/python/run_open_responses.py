@@ -36,6 +36,11 @@ def event_models() -> dict[str, type[BaseModel]]:
 
 
 EVENTS = event_models()
+OTHER_NAMES = {
+    "response.reasoning_text.delta": "response.reasoning.delta",
+    "response.reasoning_text.done": "response.reasoning.done",
+}
+"""Events that OpenAI's SDKs know by another name than the specification: the server speaks as the SDKs do."""
 
 
 def post(body: Fields) -> bytes:
@@ -66,7 +71,8 @@ def stream(body: Fields) -> Iterator[Fields]:
         name, data = block.split("\n")
         event = json.loads(data.removeprefix("data: "))
         assert name == f"event: {event['type']}"
-        EVENTS[event["type"]].model_validate(event)
+        kind = OTHER_NAMES.get(event["type"], event["type"])
+        EVENTS[kind].model_validate(event | {"type": kind})
         yield event
 
 
@@ -145,6 +151,28 @@ async def every_option() -> None:
     assert {name: response[name] for name in same} == {name: options[name] for name in same}
 
 
+async def reasoning() -> None:
+    response = create(input="think first")
+    assert [item["type"] for item in response["output"]] == ["reasoning", "message"]
+
+
+async def a_refusal() -> None:
+    response = create(input="refuse this")
+    assert response["output"][0]["content"][0]["type"] == "refusal"
+    assert {"response.refusal.delta", "response.refusal.done"} <= set(response["events"])
+
+
+async def an_answer_that_is_cut_short() -> None:
+    response = create(input="be cut short")
+    assert response["status"] == "incomplete" and response["incomplete_details"] == {"reason": "max_output_tokens"}
+    assert response["events"][-1] == "response.incomplete"
+
+
+async def an_answer_that_breaks_off() -> None:
+    events = list(stream({"input": "break off"}))
+    assert events[-1]["type"] == "response.failed" and events[-1]["response"]["error"]["code"]
+
+
 if __name__ == "__main__":
     run_checks(
         text,
@@ -155,4 +183,8 @@ if __name__ == "__main__":
         several_turns,
         a_chain,
         every_option,
+        reasoning,
+        a_refusal,
+        an_answer_that_is_cut_short,
+        an_answer_that_breaks_off,
     )
