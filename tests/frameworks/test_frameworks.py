@@ -21,7 +21,7 @@ def run_node(program: str, environment: dict[str, str]) -> int:
 
 @pytest.mark.ledger("frameworks:openai_agents")
 def test_openai_agents(program_environment: dict[str, str]) -> None:
-    assert run_python("run_openai_agents.py", program_environment) == 15
+    assert run_python("run_openai_agents.py", program_environment) == 16
 
 
 @pytest.mark.ledger("frameworks:langchain")
@@ -43,7 +43,7 @@ def test_openai_agents_of_node(program_environment: dict[str, str]) -> None:
 @needs_node
 @pytest.mark.ledger("frameworks:ai_sdk")
 def test_the_ai_sdk(program_environment: dict[str, str]) -> None:
-    assert run_node("run_ai_sdk.mjs", program_environment) == 20
+    assert run_node("run_ai_sdk.mjs", program_environment) == 21
 
 
 @pytest.mark.ledger("frameworks:open_responses")

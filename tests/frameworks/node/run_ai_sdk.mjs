@@ -3,11 +3,13 @@
 import assert from "node:assert/strict";
 import { openai } from "@ai-sdk/openai";
 import { generateObject, generateText, Output, stepCountIs, streamObject, streamText, tool } from "ai";
+import OpenAI, { toFile } from "openai";
 import { z } from "zod";
 import { collect, runChecks } from "./checks.mjs";
 
 const responses = openai.responses("gpt-5");
 const models = { responses, chat: openai.chat("gpt-5") };
+const handbook = "# Opening hours\n\nThe support desk is open from nine to five on weekdays.\n";
 const callWeather = 'What is the weather?\ncall get_weather {"city": "Oslo"}';
 const schema = z.object({ name: z.string(), tags: z.array(z.string()) });
 const tools = {
@@ -44,6 +46,24 @@ const checks = {
     assert.equal(text, "You said: two");
     const items = (await (await fetch(`${url}/${conversation}/items?order=asc`)).json()).data;
     assert.deepEqual(items.map((item) => item.content[0].text), ["one", "You said: one", "two", "You said: two"]);
+  },
+
+  async "hosted file search cites its files"() {
+    const client = new OpenAI();
+    const store = await client.vectorStores.create({ name: "handbook" });
+    const file = await toFile(Buffer.from(handbook), "handbook.md");
+    await client.vectorStores.files.uploadAndPoll(store.id, file);
+    const result = await generateText({
+      model: responses,
+      prompt: 'call file_search {"queries": ["when is the desk open"]}',
+      tools: { file_search: openai.tools.fileSearch({ vectorStoreIds: [store.id] }) },
+      providerOptions: { openai: { include: ["file_search_call.results"] } },
+    });
+    assert.match(result.text, /nine to five/);
+    const found = result.toolResults[0];
+    assert.equal(found.toolName, "file_search");
+    assert.equal(found.output.results[0].filename, "handbook.md");
+    assert.equal(result.sources[0].filename, "handbook.md");
   },
 
   async "nothing is stored with store: false"() {

@@ -5,6 +5,7 @@ Only the environment says where the server is (OPENAI_BASE_URL, OPENAI_API_KEY).
 
 from agents import (
     Agent,
+    FileSearchTool,
     ModelSettings,
     OpenAIChatCompletionsModel,
     OpenAIConversationsSession,
@@ -16,6 +17,7 @@ from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 MODEL = "gpt-5"
+HANDBOOK = b"# Opening hours\n\nThe support desk is open from nine to five on weekdays.\n"
 CALL_WEATHER = 'What is the weather?\ncall get_weather {"city": "Oslo"}'
 
 
@@ -163,6 +165,18 @@ async def a_conversations_session_keeps_the_history() -> None:
     await session.clear_session()
 
 
+async def hosted_file_search_cites_its_files() -> None:
+    client = AsyncOpenAI()
+    store = await client.vector_stores.create(name="handbook")
+    await client.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=("handbook.md", HANDBOOK))
+    search = FileSearchTool(vector_store_ids=[store.id], include_search_results=True)
+    agent = Agent(name="librarian", model=MODEL, tools=[search])
+    result = await Runner.run(agent, 'call file_search {"queries": ["when is the desk open"]}')
+    call = result.raw_responses[0].output[0]
+    assert call.type == "file_search_call" and call.results and call.results[0].filename == "handbook.md"
+    assert "nine to five" in result.final_output
+
+
 async def chat_completions_answer_too() -> None:
     model = OpenAIChatCompletionsModel(model=MODEL, openai_client=AsyncOpenAI())
     agent = Agent(name="chat", model=model, tools=[get_weather])
@@ -191,5 +205,6 @@ if __name__ == "__main__":
         a_result_is_the_input_of_the_next_run,
         a_conversation_is_given_by_id,
         a_conversations_session_keeps_the_history,
+        hosted_file_search_cites_its_files,
         chat_completions_answer_too,
     )
