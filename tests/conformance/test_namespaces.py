@@ -121,3 +121,12 @@ def test_what_is_no_namespace_is_refused(client: OpenAI, tool: "ToolParam", para
     with pytest.raises(BadRequestError) as refused:
         client.responses.create(model="gpt-5", input="hi", tools=[tool])
     assert refused.value.param == param
+
+
+@pytest.mark.ledger("functions:namespaces")
+def test_a_stream_that_is_told_again_names_the_namespace(client: OpenAI) -> None:
+    events = list(client.responses.create(model="gpt-5", input=CALL, tools=TOOLS, stream=True))
+    first = events[0]
+    assert first.type == "response.created"
+    again = list(client.responses.retrieve(first.response.id, stream=True))
+    assert [event.to_dict() for event in again] == [event.to_dict() for event in events]
