@@ -130,3 +130,13 @@ def test_a_stream_that_is_told_again_names_the_namespace(client: OpenAI) -> None
     assert first.type == "response.created"
     again = list(client.responses.retrieve(first.response.id, stream=True))
     assert [event.to_dict() for event in again] == [event.to_dict() for event in events]
+
+
+@pytest.mark.ledger("functions:namespaces")
+@pytest.mark.parametrize("namespace", [5, ["crm"], "n" * 129])
+def test_a_call_sent_back_has_a_namespace_that_can_be_one(client: OpenAI, namespace: object) -> None:
+    call = {"type": "function_call", "call_id": "a", "name": "find", "arguments": "{}", "namespace": namespace}
+    output = {"type": "function_call_output", "call_id": "a", "output": "found"}
+    with pytest.raises(BadRequestError) as refused:
+        client.responses.create(model="gpt-5", input=[call, output])  # pyright: ignore[reportArgumentType]
+    assert refused.value.param == "input[0].namespace"

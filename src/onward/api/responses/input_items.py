@@ -238,6 +238,8 @@ def _function_call(fields: Fields, path: str) -> Item:
     call_id = _string(fields, "call_id", path, maximum=MAX_CALL_ID)
     _string(fields, "name", path, maximum=128)
     _string(fields, "arguments", path, maximum=MAX_STRING)
+    if fields.get("namespace") is not None:
+        _string(fields, "namespace", path, maximum=128)
     return _item({"status": "completed"} | fields, "function_call", call_id)
 
 
