@@ -380,11 +380,12 @@ def routes() -> list[BaseRoute]:
         vector_store_files,
         vector_stores,
     )
-    from onward.api.responses import conversation_files, conversations, input_tokens
+    from onward.api.responses import conversation_files, conversations, input_tokens, socket
     from onward.api.responses import routes as responses
 
     modules = (
         responses,
+        socket,
         conversation_files,
         conversations,
         chat,

@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from onward.api.envelope import Envelope
@@ -37,6 +38,13 @@ class _Endpoint:
         await reply(scope, receive, send)
 
 
+class _NoSocket:
+    """Refuses WebSockets at paths that have none."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise HTTPException(404)
+
+
 async def health(_request: Request) -> Response:
     """Answer 200 once the server can serve."""
     return json_reply(b'{"status":"ok"}')
@@ -64,4 +72,5 @@ def build_app(services: Services, routes: Sequence[BaseRoute]) -> ASGIApp:
     for route in served:
         if isinstance(route, Route):
             route.app = _Endpoint(idempotent(route.endpoint) if _creates(route) else route.endpoint)
-    return Envelope(Router(served, redirect_slashes=False), services)
+    router = Router([*served, WebSocketRoute("/{path:path}", _NoSocket())], redirect_slashes=False)
+    return Envelope(router, services)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from onward.api.errors import error_body, error_headers
+from onward.api.handshake import Handshake
 from onward.api.services import Project, Services
 from onward.core.errors import (
     AuthenticationError,
@@ -93,7 +94,7 @@ class Envelope:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._connect(scope, receive, send)
             return
         reply = _Reply(send)
         try:
@@ -116,6 +117,21 @@ class Envelope:
             log.exception("unhandled error on %s %s (%s)", scope["method"], scope["path"], reply.request_id.decode())
             await reply.fail(InternalError())
 
+    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket: what it may do is decided before it is accepted, as for any request."""
+        handshake = Handshake(scope, send)
+        try:
+            await self._serve(scope, receive, handshake)
+        except OnwardError as error:
+            await handshake.refuse(error)
+        except HTTPException as error:
+            await handshake.refuse(_routing_error(scope, error.status_code))
+        except asyncio.CancelledError:
+            pass  # only a server that shuts down gets here: it has closed the socket
+        except Exception:
+            log.exception("unhandled error on a socket at %s (%s)", scope["path"], handshake.request_id.decode())
+            await handshake.refuse(InternalError())
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
         scope["onward.services"] = self._services
@@ -131,7 +147,7 @@ class Envelope:
 
 
 def _routing_error(scope: Scope, status: int) -> OnwardError:
-    method, path = scope["method"], scope["path"]
+    method, path = scope.get("method", "WebSocket"), scope["path"]
     if path.startswith(NOT_YET):
         return NotFoundError(f"'{path}' is not supported by this version of Onward.", code="unsupported_endpoint")
     if status == 405:

@@ -49,3 +49,10 @@ class JoiningProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
         super().connection_made(cast("asyncio.Transport", _Joining(transport, self.loop)))
+
+
+def websocket_protocol(**connection: Any) -> asyncio.Protocol:
+    """Return the protocol of a connection that becomes a WebSocket; imported with the first one, most have none."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    return WebSocketsSansIOProtocol(**connection)

@@ -2,7 +2,7 @@
 
 from typing import Protocol, cast
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from onward.engine.engine import Engine
 from onward.ports.attachments import Attachments
@@ -68,11 +68,11 @@ class Services(Protocol):
         ...
 
 
-def project_of(request: Request) -> Project:
+def project_of(request: HTTPConnection) -> Project:
     """Return the project of the caller."""
     return cast("Project", request.scope["onward.project"])
 
 
-def services_of(request: Request) -> Services:
+def services_of(request: HTTPConnection) -> Services:
     """Return the composition that serves this request."""
     return cast("Services", request.scope["onward.services"])

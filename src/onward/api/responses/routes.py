@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
@@ -37,7 +37,7 @@ async def create(request: Request) -> Response:
     project = project_of(request)
     default = body.model or (await services.models.resolve(None)).name
     intake = claimed(request, await read_turn(body, project.runs, project.prompts, default_model=default))
-    grace = _grace(request)
+    grace = grace_of(request)
     if intake.turn.background:
         return await _begun(request, services.engine, project, intake)
     if intake.turn.stream:
@@ -45,7 +45,8 @@ async def create(request: Request) -> Response:
     return await _answered(request, services.engine, project, intake, grace)
 
 
-def _grace(request: Request) -> float | None:
+def grace_of(request: HTTPConnection) -> float | None:
+    """Return the seconds that a turn goes on without its client; None where it runs to its end. Raises RequestError."""
     wish = request.headers.get("onward-on-disconnect")
     if wish is None:
         return services_of(request).disconnect_grace

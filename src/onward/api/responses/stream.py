@@ -110,13 +110,17 @@ class ResponseStream:
 
     def frames(self, events: Sequence[Event]) -> bytes:
         """Return the frames of a batch of events."""
+        return b"".join(self.each(events))
+
+    def each(self, events: Sequence[Event]) -> list[bytes]:
+        """Return the frames of a batch of events, one by one; the last one of a stream is DONE."""
         out: list[bytes] = []
         for event in events:
             if isinstance(event, Delta):
                 self._delta(event, out)
             else:
                 self._fold(event, out)
-        return b"".join(out)
+        return out
 
     def _fold(self, event: Event, out: list[bytes]) -> None:
         match event:
