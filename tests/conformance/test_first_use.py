@@ -75,18 +75,23 @@ def test_fields_that_would_change_the_answer_are_refused(raw: Plain, field: str,
 
 @pytest.mark.ledger("responses:unsupported")
 def test_the_same_fields_with_nothing_in_them_and_hints_are_taken(raw: Plain) -> None:
-    for fields in (
+    taken: tuple[dict[str, object], ...] = (
         {"context_management": None, "moderation": None, "background_options": None, "prompt_cache_options": None},
         {"context_management": [], "prompt_cache_options": {"mode": "explicit", "prewarm": False}},
         {"reasoning": {"mode": "standard", "context": "auto"}, "background_options": {"completion_window": "2h"}},
-    ):
+    )
+    for fields in taken:
         answer = raw.post("/responses", {"model": "m", "input": "x", **fields})
         assert answer.status == 200, answer.body
 
 
 @pytest.mark.ledger("responses:ranges")
 def test_names_that_are_too_long_are_told_their_limit(raw: Plain) -> None:
-    tool = {"type": "function", "name": "f" * 500, "parameters": {"type": "object", "properties": {}}}
+    tool: dict[str, object] = {
+        "type": "function",
+        "name": "f" * 500,
+        "parameters": {"type": "object", "properties": {}},
+    }
     answer = raw.post("/responses", {"model": "m", "input": "x", "tools": [tool]})
     refused(answer, "tools[0].name", "string_above_max_length", "maximum length 128, but got a string with length 500")
     long = {"model": "m", "safety_identifier": "s" * 129}
