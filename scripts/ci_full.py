@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 VERIFIED = ROOT / "docs/VERIFIED.md"
 SDK_VENVS = ROOT / ".sdk-venvs"
 SDK_LINES = ("2.54.0", "1.109.1")
-TOOLS = ("pytest>=8.3", "hypothesis>=6.115", "schemathesis==4.32.5", "msgspec>=0.19")
+TOOLS = ("pytest>=8.3", "hypothesis>=6.115", "schemathesis==4.32.5", "msgspec>=0.19", "websockets>=13,<16")
 _COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped)")
 
 

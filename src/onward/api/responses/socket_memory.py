@@ -23,11 +23,6 @@ class Remembered(Struct, frozen=True):
     parent: Parent | None
     items: tuple[Item, ...]
 
-    @property
-    def size(self) -> int:
-        """Bytes of all items."""
-        return sum(len(item.body) for item in self.items)
-
     def continued(self, turn: TurnRequest) -> TurnRequest:
         """Return a turn that names this response as its previous one such that no store needs to know it."""
         return msgspec.structs.replace(turn, parent=self.parent, input=(*self.items, *turn.input))
@@ -40,27 +35,35 @@ class Memory:
         self._limit = limit
         self._last: dict[str | None, Remembered] = {}
         """The lane whose response is the oldest comes first."""
+        self._sizes: dict[str | None, int] = {}
+        self._total = 0
 
     def find(self, response_id: str | None) -> Remembered | None:
         """Return a response by its id, whatever lane it came from."""
         return next((one for one in self._last.values() if one.id == response_id), None)
 
     def keep(self, lane: str | None, response: Remembered) -> None:
-        """Remember the last response of a lane; the one before it is forgotten."""
-        self._last.pop(lane, None)
+        """Remember the last response of a lane; the one before it is forgotten. One that is too large is none."""
+        self.forget(lane)
+        size = sum(len(item.body) for item in response.items)
+        if size > self._limit:
+            return
         self._last[lane] = response
-        while sum(one.size for one in self._last.values()) > self._limit:
-            del self._last[next(iter(self._last))]
+        self._sizes[lane] = size
+        self._total += size
+        while self._total > self._limit:
+            self.forget(next(iter(self._last)))
 
     def forget(self, lane: str | None) -> None:
-        """Forget the last response of a lane: a later one is in the store."""
-        self._last.pop(lane, None)
+        """Forget the last response of a lane, where it has one."""
+        if self._last.pop(lane, None) is not None:
+            self._total -= self._sizes.pop(lane)
 
     def evict(self, response_id: str | None) -> None:
         """Forget a response, because a turn that continued it failed."""
         for lane, one in tuple(self._last.items()):
             if one.id == response_id:
-                del self._last[lane]
+                self.forget(lane)
 
 
 class _Status(Struct, frozen=True):
