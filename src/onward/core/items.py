@@ -25,9 +25,6 @@ OUTPUT_OF: Final[dict[str, str]] = {
 }
 """Item type of an output → item type of its call."""
 
-RETURNED_BY_CHAT: Final = frozenset({"message", "function_call"})
-"""What a chat client sends back of an answer. Only this is kept of its turns: what it re-sends is a stored history."""
-
 
 class Item(Struct, frozen=True):
     """One item. `body` is its whole JSON object, `id` and `type` included."""

@@ -104,7 +104,12 @@ class TurnRequest(Struct, frozen=True, kw_only=True):
     token_budget: int | None = None
     """What input and output of all model calls of the turn may add up to."""
     store: bool = True
+    kept_types: frozenset[str] | None = None
+    """Item types of the output that are stored, all where it is None: what a client of the dialect never sends back
+    must not stand in a history that it re-sends."""
     stream: bool = False
+    told_again: bool = True
+    """Whether its stream, if it is stored, can be asked for again."""
     background: bool = False
     claim: Claim | None = None
     metadata: bytes = b"{}"

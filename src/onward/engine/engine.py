@@ -57,7 +57,7 @@ class Engine:
 
         Raises OnwardError where the turn fails before its first event; later faults are events and a result.
         """
-        told_again = request.store and request.stream and request.dialect != "chat"  # its streams have no second reader
+        told_again = request.store and request.stream and request.told_again
         async with self._open(project, suffix, named=told_again) as live:
             model = await self._models.resolve(request.model)
             prepared = await prepare(project, request, model, self._cache)

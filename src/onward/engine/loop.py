@@ -25,7 +25,7 @@ from onward.core.events import (
     UsageReported,
 )
 from onward.core.ids import new_id
-from onward.core.items import RETURNED_BY_CHAT, Item, encode
+from onward.core.items import Item, encode
 from onward.core.lineage import Lineage
 from onward.core.tokens import estimate_tokens
 from onward.core.tools import FileSearchTool, McpTool, ToolCall
@@ -419,8 +419,9 @@ class Turn:
     async def _finish(self, ended: Ended) -> TurnResult:
         output = self._output.closed
         kept = output
-        if self._request.dialect == "chat":
-            kept = tuple(item for item in output if item.type in RETURNED_BY_CHAT)
+        types = self._request.kept_types
+        if types is not None:
+            kept = tuple(item for item in output if item.type in types)
         ended_at = now()
         recording = await self._telling.recording(kept)
         calls = self._open_calls

@@ -25,6 +25,9 @@ _INT64: Final = 2**63
 
 _read_schema = msgspec.json.Decoder(dict[str, Any])
 
+RETURNED: Final = frozenset({"message", "function_call"})
+"""What a client sends back of an answer."""
+
 
 class Intake(Struct, frozen=True, kw_only=True):
     """The turns of a request, one for each choice, and what only the rendering of their answers needs."""
@@ -47,6 +50,8 @@ def read_turns(body: CreateCompletion, *, default_model: str) -> Intake:
         _check_json_word(items)
     turn = TurnRequest(
         dialect="chat",
+        kept_types=RETURNED,
+        told_again=False,
         model=body.model or default_model,
         input=items,
         tools=tools.tools,
