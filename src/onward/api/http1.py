@@ -4,9 +4,11 @@ Two writes are two system calls, and wake the client twice.
 """
 
 import asyncio
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_OF_BODIES: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class _Joining:
@@ -50,9 +52,15 @@ class JoiningProtocol(HttpToolsProtocol):
         """Begin a connection."""
         super().connection_made(cast("asyncio.Transport", _Joining(transport, self.loop)))
 
+    def _should_upgrade(self) -> bool:
+        """Tell whether a request becomes a WebSocket; one with a body never does: its answer would be waited for."""
+        if self.scope["method"] != "GET" or any(name in _OF_BODIES for name, _ in self.scope["headers"]):
+            return False
+        return super()._should_upgrade()
+
 
 def websocket_protocol(**connection: Any) -> asyncio.Protocol:
-    """Return the protocol of a connection that becomes a WebSocket; imported with the first one, most have none."""
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+    """Return the protocol of a connection that becomes a WebSocket."""
+    from onward.api.websocket1 import SocketProtocol
 
-    return WebSocketsSansIOProtocol(**connection)
+    return SocketProtocol(**connection)

@@ -53,13 +53,14 @@ class _Connection:
         self._reading = True
         self._lifetime = asyncio.timeout(limits.seconds)
 
-    async def tell(self, message: bytes) -> None:
-        """Send a message as text. A client that takes none for too long loses the connection."""
+    async def tell(self, *messages: bytes) -> None:
+        """Send messages as text. A client that does not take them for too long loses the connection."""
         if self._gone:
             return
         try:
             async with asyncio.timeout(self._limits.stalled_seconds):
-                await self._socket.send({"type": "websocket.send", "text": message.decode()})
+                for message in messages:
+                    await self._socket.send({"type": "websocket.send", "text": message.decode()})
         except (WebSocketDisconnect, RuntimeError):
             self._gone = True
         except TimeoutError:

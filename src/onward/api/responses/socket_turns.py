@@ -4,8 +4,9 @@ What was not stored can be continued while the connection lasts. Whether somebod
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from errno import ENOSPC
+from typing import Protocol
 
 import msgspec
 
@@ -27,8 +28,11 @@ from onward.core.usage import Usage
 
 log = logging.getLogger("onward.http")
 
-Tell = Callable[[bytes], Awaitable[None]]
-"""Sends one message; does nothing where nobody listens any more."""
+
+class Tell(Protocol):
+    """Sends messages in their order; does nothing where nobody listens any more."""
+
+    async def __call__(self, *messages: bytes) -> None: ...
 
 
 class SocketTurns:
@@ -160,9 +164,9 @@ class SocketTurns:
 
     async def _tell_all(self, fold: ResponseStream, events: Sequence[Event], lane: str | None) -> None:
         ending = ending_of(lane)
-        for frame in fold.each(events):
-            if frame is not DONE:
-                await self._tell(event_message(frame, ending))
+        messages = [event_message(frame, ending) for frame in fold.each(events) if frame is not DONE]
+        if messages:
+            await self._tell(*messages)
 
 
 def _head(intake: Intake, body: CreateResponse, suffix: str, created_at: float) -> Head:
