@@ -6,7 +6,6 @@ Written as plain ASGI because it runs for every request and every stream chunk.
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from errno import ENOSPC
 from typing import Final
 
@@ -105,10 +104,8 @@ class Envelope:
             await reply.fail(_routing_error(scope, error.status_code))
         except asyncio.CancelledError:
             # Only a server that shuts down gets here. What it ran has been ended; the client may try again.
-            if reply.begun:
-                with suppress(Exception):  # what is cut in its length cannot be ended
-                    await reply({"type": "http.response.body", "body": b""})
-            else:
+            # A stream that has begun breaks off: its client must not take it for a whole one.
+            if not reply.begun:
                 await reply.fail(UpstreamUnavailable("The server is shutting down.", retry_after=1))
         except Exception as error:
             if isinstance(error, OSError) and error.errno == ENOSPC:

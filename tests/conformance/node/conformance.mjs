@@ -175,7 +175,7 @@ const checks = {
     );
     await refused(client.responses.create({ model, input: "x", temperature: 3 }), OpenAI.BadRequestError, 400,
       "decimal_above_max_value");
-    await refused(client.models.retrieve("no-such-model"), OpenAI.NotFoundError, 404, "model_not_found");
+    await refused(client.responses.retrieve("resp_none"), OpenAI.NotFoundError, 404, null);
     const stream = client.responses.create({ model, input: "x", stream: true, previous_response_id: "resp_none" });
     await refused(stream, OpenAI.BadRequestError, 400, "previous_response_not_found");
   },
