@@ -2,20 +2,18 @@
 
 import http.client
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
-import apsw
 import openai
 import pytest
 from openai import OpenAI
 from servers import Server, serve, upstream_of
-
-from onward.store.sqlite.cursor import cursor_of, scalar
 
 RULES = [{"when": {"contains": "slow"}, "reply": {"text": ["one ", "two ", "three ", "four ", "five"], "delay": 0.5}}]
 
@@ -72,13 +70,11 @@ def test_queued_turns_wait_for_their_turn_over_processes(pair: tuple[Server, Ser
 
 def waiting(server: Server, count: int) -> None:
     """Return once `count` requests stand in lines."""
-    connection = apsw.Connection(str(server.data / "state.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    cursor = cursor_of(connection)
     deadline = time.monotonic() + 10
-    while scalar(cursor, "SELECT count(*) FROM conversation_lines") != count:
-        assert time.monotonic() < deadline, f"not {count} requests in line"
-        threading.Event().wait(0.01)
-    connection.close()
+    with closing(sqlite3.connect(f"file:{server.data / 'state.db'}?mode=ro", uri=True)) as database:
+        while database.execute("SELECT count(*) FROM conversation_lines").fetchone() != (count,):
+            assert time.monotonic() < deadline, f"not {count} requests in line"
+            threading.Event().wait(0.01)
 
 
 @pytest.mark.ledger("conversations:queue_stream")
