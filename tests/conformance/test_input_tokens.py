@@ -6,6 +6,8 @@ import openai
 import pytest
 from openai import OpenAI
 
+pytestmark = pytest.mark.skipif(not hasattr(OpenAI(api_key="x").responses, "input_tokens"), reason="an older SDK")
+
 FUNCTION: Any = {
     "type": "function",
     "name": "get_weather",
