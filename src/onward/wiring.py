@@ -270,9 +270,9 @@ async def _open_embedder(settings: Settings, environ: Mapping[str, str], stack: 
 
 
 def _open_outside(settings: Settings, stack: AsyncExitStack) -> Outside:
-    from onward.egress.client import GuardedClient
+    from onward.egress.lazy import LazyClient
 
-    client = GuardedClient(settings.egress_allow)
+    client = LazyClient(settings.egress_allow)
     stack.push_async_callback(client.aclose)
     if settings.web_search_url is None:
         return Outside(egress=client)
