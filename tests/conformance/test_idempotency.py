@@ -2,6 +2,7 @@
 
 import json
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
@@ -139,3 +140,17 @@ def test_streams_that_race_for_a_key_ask_the_model_once() -> None:
         for thread in threads:
             thread.join()
         assert told and set(told) == {"slow answer"} and len(told) + len(refused) == 6 and asked(upstream) == 1
+
+
+@pytest.mark.ledger("idempotency:same")
+@pytest.mark.parametrize(
+    "body", [b"[" * 5_000, b'{"metadata": "\xff"}', b'{"input": ' + b'{"a":' * 5_000, b'{"inp', b"[]"]
+)
+@pytest.mark.parametrize("path", ["/responses", "/chat/completions", "/conversations"])
+def test_a_body_that_is_none_is_refused_under_a_key_too(server: Server, path: str, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"} | dict(keyed())
+    request = urllib.request.Request(server.base_url + path, data=body, headers=headers)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    with refused.value as answer:
+        assert answer.code == 400 and json.load(answer)["error"]["type"] == "invalid_request_error"

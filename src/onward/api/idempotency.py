@@ -54,6 +54,21 @@ def conflict() -> ConflictError:
     )
 
 
+async def answer_unstored(request: Request, claim: Claim, create: Handler) -> Response:
+    """Answer a request whose answer is not kept: under its key, once. Raises ConflictError for a repetition."""
+    keys = project_of(request).idempotency
+    if not await keys.take(claim):
+        found = await keys.find(claim)
+        if found is not None:
+            check_same(claim, found)
+        raise conflict()
+    try:
+        return await create(request)
+    except BaseException:
+        await keys.free(claim)
+        raise
+
+
 def idempotent(handler: Handler) -> Handler:
     """Return `handler` such that a key gets one answer; an answer that is no success frees its key."""
 

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from onward.api.chat.intake import Intake
 from onward.api.chat.view import render_again
-from onward.api.idempotency import Handler, check_same, claim_of, conflict
+from onward.api.idempotency import Handler, answer_unstored, check_same, claim_of, conflict
 from onward.api.reply import json_reply
 from onward.api.services import Project, project_of
 from onward.core.turns import TERMINAL, Claim
@@ -39,7 +39,7 @@ def repeatable(create: Handler) -> Handler:
             return await create(request)
         project = project_of(request)
         if asked.store is not True:
-            return await _unstored(request, project, claim, create)
+            return await answer_unstored(request, claim, create)
         found = await project.idempotency.find(claim)
         if found is None:
             request.scope["onward.claim"] = claim
@@ -60,19 +60,6 @@ def claimed(request: Request, intake: Intake) -> Intake:
         return intake
     turns = tuple(msgspec.structs.replace(turn, claim=claim) for turn in intake.turns)
     return msgspec.structs.replace(intake, turns=turns)
-
-
-async def _unstored(request: Request, project: Project, claim: Claim, create: Handler) -> Response:
-    if not await project.idempotency.take(claim):
-        found = await project.idempotency.find(claim)
-        if found is not None:
-            check_same(claim, found)
-        raise conflict()
-    try:
-        return await create(request)
-    except BaseException:
-        await project.idempotency.free(claim)
-        raise
 
 
 async def _again(

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onward.api.idempotency import Handler, check_same, claim_of, conflict
+from onward.api.idempotency import Handler, answer_unstored, check_same, claim_of, conflict
 from onward.api.responses.background import shown, stream_again
 from onward.api.responses.intake import Intake
 from onward.api.responses.wire import StreamOptions
@@ -49,10 +49,10 @@ def repeatable(create: Handler) -> Handler:
         project = project_of(request)
         try:
             asked = _read_asked(request._body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return await create(request)
         if asked.store is False:
-            return await _unstored(request, project, claim, create)
+            return await answer_unstored(request, claim, create)
         found = await project.idempotency.find(claim)
         if found is None:
             request.scope["onward.claim"] = claim
@@ -72,19 +72,6 @@ def claimed(request: Request, intake: Intake) -> Intake:
     if claim is None:
         return intake
     return msgspec.structs.replace(intake, turn=msgspec.structs.replace(intake.turn, claim=claim))
-
-
-async def _unstored(request: Request, project: Project, claim: Claim, create: Handler) -> Response:
-    if not await project.idempotency.take(claim):
-        found = await project.idempotency.find(claim)
-        if found is not None:
-            check_same(claim, found)
-        raise conflict()
-    try:
-        return await create(request)
-    except BaseException:
-        await project.idempotency.free(claim)
-        raise
 
 
 async def _attach(
