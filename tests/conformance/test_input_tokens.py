@@ -6,7 +6,9 @@ import openai
 import pytest
 from openai import OpenAI
 
-pytestmark = pytest.mark.skipif(not hasattr(OpenAI(api_key="x").responses, "input_tokens"), reason="an older SDK")
+pytestmark = pytest.mark.skipif(
+    not hasattr(OpenAI(api_key="x").responses, "input_tokens"), reason="the SDK counts input tokens from its line 2 on"
+)
 
 FUNCTION: Any = {
     "type": "function",

@@ -174,7 +174,9 @@ def test_a_prompt_counts_for_one_turn_and_is_no_part_of_the_history(here: tuple[
     assert len(client.conversations.items.list(conversation.id).data) == 2
 
 
-@pytest.mark.skipif(not hasattr(OpenAI(api_key="x").responses, "input_tokens"), reason="an older SDK")
+@pytest.mark.skipif(
+    not hasattr(OpenAI(api_key="x").responses, "input_tokens"), reason="the SDK counts input tokens from its line 2 on"
+)
 @pytest.mark.ledger("prompts:input_tokens")
 def test_what_a_prompt_says_is_counted(client: OpenAI) -> None:
     made = make(client, instructions="Long words of advice. " * 50)

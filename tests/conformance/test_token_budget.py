@@ -33,7 +33,9 @@ def sent(pair: tuple[OpenAI, Server]) -> Any:
     return pair[0]._client.get(f"{pair[1].url}/requests").json()["data"]
 
 
-@pytest.mark.skipif(not hasattr(OpenAI(api_key="x").responses, "input_tokens"), reason="an older SDK")
+@pytest.mark.skipif(
+    not hasattr(OpenAI(api_key="x").responses, "input_tokens"), reason="the SDK counts input tokens from its line 2 on"
+)
 @pytest.mark.ledger("responses:token_budget")
 def test_the_budget_bounds_what_the_model_may_write(here: tuple[OpenAI, Server]) -> None:
     client, _ = here
